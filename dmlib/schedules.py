@@ -1,0 +1,210 @@
+"""Variance schedules: how much noise each step of the forward process adds.
+
+Every table has length T+1 and slot 0 is the clean data, so that the index in the formula is
+the index in the code. Tables are float64 and are cast when they meet an image (`at`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dmlib._validate import check_t
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """The variance schedule beta_1..beta_T and every table that follows from it.
+
+    Source: Ho et al. 2020, section 2; the book's equations eq-alpha-bar and eq-snr.
+
+    Args:
+        beta: (T+1,), float64; beta[0] = 0 (no noise yet) and beta[1..T] in (0, 1].
+        name: what plots call it.
+
+    Raises:
+        ValueError: beta has another shape, a wrong slot 0 or a value outside (0, 1].
+    """
+
+    beta: Tensor
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        beta = self.beta
+        if not isinstance(beta, Tensor) or not beta.is_floating_point():
+            raise ValueError("beta must be a floating-point tensor of shape (T+1,)")
+        if beta.ndim != 1 or len(beta) < 2:
+            raise ValueError(f"beta must have shape (T+1,) with T >= 1, got {tuple(beta.shape)}")
+        if beta[0] != 0:
+            raise ValueError(
+                f"beta[0] must be 0 (slot 0 is the clean data), got {float(beta[0]):g}; "
+                "mend: put a zero in front"
+            )
+        steps = beta[1:]
+        if not bool(((steps > 0) & (steps <= 1)).all()):
+            bad = steps[~((steps > 0) & (steps <= 1))][0]
+            raise ValueError(f"beta[1..T] must lie in (0, 1], got {float(bad):g}")
+        # A copy, so that nobody's later in-place change reaches this frozen table.
+        object.__setattr__(self, "beta", beta.detach().to("cpu", torch.float64).clone())
+
+    @property
+    def T(self) -> int:
+        """Number of noising steps."""
+        return len(self.beta) - 1
+
+    @cached_property
+    def alpha(self) -> Tensor:
+        """alpha_t = 1 - beta_t, (T+1,); alpha[0] = 1."""
+        return 1 - self.beta
+
+    @cached_property
+    def alpha_bar(self) -> Tensor:
+        """alpha_bar_t = prod_{s=1}^t alpha_s, (T+1,); alpha_bar[0] = 1 (eq-alpha-bar)."""
+        return self.alpha.cumprod(0)
+
+    @cached_property
+    def snr(self) -> Tensor:
+        """SNR(t) = alpha_bar_t / (1 - alpha_bar_t), (T+1,); snr[0] = inf (eq-snr)."""
+        return self.alpha_bar / (1 - self.alpha_bar)
+
+    @cached_property
+    def log_snr(self) -> Tensor:
+        """log SNR(t), natural logarithm, (T+1,); +inf at t = 0, -inf where alpha_bar_t = 0."""
+        return self.snr.log()
+
+
+def _from_alpha_bar(alpha_bar: Tensor, *, beta_max: float, name: str) -> NoiseSchedule:
+    """beta_t = min(1 - alpha_bar_t / alpha_bar_{t-1}, beta_max) (Nichol & Dhariwal 2021, eq. 17)."""
+    beta = torch.zeros_like(alpha_bar)
+    beta[1:] = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=beta_max)
+    return NoiseSchedule(beta, name)
+
+
+def _check_T(T: int) -> None:
+    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
+        raise ValueError(f"T must be an integer >= 1, got {T!r}")
+
+
+def _check_beta_max(beta_max: float) -> None:
+    if not 0 < beta_max <= 1:
+        raise ValueError(f"beta_max must lie in (0, 1], got {beta_max}")
+
+
+def linear_schedule(
+    T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02
+) -> NoiseSchedule:
+    """beta_t rises in equal steps from beta_1 to beta_T.
+
+    Source: Ho et al. 2020, section 4; the book's equation eq-linear-schedule.
+
+    Args:
+        T: number of steps, >= 1.
+        beta_1, beta_T: first and last variance, 0 < beta_1 <= beta_T < 1.
+
+    Raises:
+        ValueError: T < 1 or the variances are out of order or range.
+    """
+    _check_T(T)
+    if not 0 < beta_1 <= beta_T < 1:
+        raise ValueError(
+            f"linear_schedule needs 0 < beta_1 <= beta_T < 1, got beta_1={beta_1}, beta_T={beta_T}"
+        )
+    beta = torch.zeros(T + 1, dtype=torch.float64)
+    beta[1:] = torch.linspace(beta_1, beta_T, T, dtype=torch.float64)
+    return NoiseSchedule(beta, "linear")
+
+
+def cosine_schedule(
+    T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999
+) -> NoiseSchedule:
+    """alpha_bar_t = f(t)/f(0), f(t) = cos^2(pi/2 (t/T + s)/(1 + s)).
+
+    Source: Nichol & Dhariwal 2021, eq. 17; the book's equation eq-cosine-schedule.
+
+    Args:
+        T: number of steps, >= 1.
+        s: offset that keeps beta_1 away from 0, >= 0.
+        beta_max: each beta_t is clipped to it, in (0, 1].
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check_T(T)
+    _check_beta_max(beta_max)
+    if s < 0:
+        raise ValueError(f"s must be >= 0, got {s}")
+    u = torch.arange(T + 1, dtype=torch.float64) / T
+    f = torch.cos(math.pi / 2 * (u + s) / (1 + s)) ** 2
+    return _from_alpha_bar(f / f[0], beta_max=beta_max, name="cosine")
+
+
+def sigmoid_schedule(
+    T: int = 1000, *, start: float = -3.0, end: float = 3.0, beta_max: float = 0.999
+) -> NoiseSchedule:
+    """alpha_bar_t falls from 1 to 0 along a logistic curve cut to [start, end].
+
+    alpha_bar_t = (sigma(end) - sigma(start + (end - start) t/T)) / (sigma(end) - sigma(start)).
+    Source: Jabri et al. 2023, algorithm 1 (tau = 1); the book's equation eq-sigmoid-schedule.
+
+    Args:
+        T: number of steps, >= 1.
+        start, end: the cut of the logistic curve, start < end.
+        beta_max: each beta_t is clipped to it, in (0, 1].
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check_T(T)
+    _check_beta_max(beta_max)
+    if not start < end:
+        raise ValueError(f"start must be below end, got start={start}, end={end}")
+    u = torch.arange(T + 1, dtype=torch.float64) / T
+    lo, hi = torch.sigmoid(torch.tensor([start, end], dtype=torch.float64))
+    alpha_bar = (hi - torch.sigmoid(start + (end - start) * u)) / (hi - lo)
+    return _from_alpha_bar(alpha_bar, beta_max=beta_max, name="sigmoid")
+
+
+def zero_terminal_snr(schedule: NoiseSchedule) -> NoiseSchedule:
+    """Shift and stretch sqrt(alpha_bar) so that alpha_bar_T = 0 and alpha_bar_1 stays.
+
+    Source: Lin et al. 2024, algorithm 1; the book's equation eq-zero-snr.
+
+    Args:
+        schedule: any schedule with T >= 2.
+
+    Raises:
+        ValueError: T < 2, where first and last step are the same.
+    """
+    if schedule.T < 2:
+        raise ValueError(f"zero_terminal_snr needs T >= 2, got T = {schedule.T}")
+    root = schedule.alpha_bar.sqrt()
+    root[1:] = (root[1:] - root[-1]) * root[1] / (root[1] - root[-1])
+    alpha_bar = root**2
+    beta = torch.zeros_like(alpha_bar)
+    beta[1:] = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    return NoiseSchedule(beta, f"{schedule.name}, zero terminal SNR")
+
+
+def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
+    """Look up table[t] and shape it (B, 1, ..., 1), in the dtype and on the device of `like`.
+
+    Args:
+        table: (T+1,), any of a schedule's tables.
+        t: int or (B,) int64, in 0..T.
+        like: (B, ...), floating point; what the result will be multiplied with.
+
+    Returns:
+        (B, 1, ..., 1), as many axes as `like`.
+
+    Raises:
+        ValueError: t is out of range or does not fit the batch of `like`.
+    """
+    if like.ndim == 0:
+        raise ValueError("like must have a batch axis, got a 0-d tensor")
+    t = check_t(t, len(table) - 1, low=0, batch=like.shape[0])
+    values = table.to(like.device)[t.to(like.device)]
+    return values.to(like.dtype).view(-1, *(1,) * (like.ndim - 1))
