@@ -1,0 +1,32 @@
+# Two commands matter: `make book` builds the book, `make test` proves it. Both set everything up.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8000
+
+.PHONY: env book serve notebooks test bench clean
+
+env: .venv/.ready  ## the project-local environment
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,train,test]' && touch $@
+
+notebooks: env  ## notebooks/*.ipynb from book/*.md
+	$(BIN)/python tools/build_notebooks.py
+
+book: notebooks  ## _build/html
+	$(BIN)/python tools/build_book.py
+
+serve: book  ## read it at http://127.0.0.1:8000
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: book  ## lint, unit, notebook and browser tests
+	$(BIN)/python tools/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+bench: env  ## speed against other libraries, into reports/
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python tools/bench.py
+
+clean:  ## everything that was built
+	rm -rf .venv _build reports

@@ -1,0 +1,102 @@
+"""What the book's pages need beyond Jupyter Book and its theme.
+
+- Launch and download buttons lead to the built notebooks (the theme's lead to the .md source).
+- Thebe's script and the widget state are dropped: no page asks a third party for anything, and
+  the widgets carry their own self-contained HTML.
+- The built notebooks travel with the book, so that the download works wherever the book does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from project import ROOT, book_url, owner_and_name, repository, toc_pages
+
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def _buttons(pagename: str, pathto) -> list[dict]:
+    """Header buttons of a chapter that has a notebook: launch and download."""
+    name = Path(pagename).name
+    owner, repo = owner_and_name()
+    colab = f"https://colab.research.google.com/github/{owner}/{repo}/blob/main/notebooks"
+    binder = f"https://mybinder.org/v2/gh/{owner}/{repo}/main?urlpath=lab/tree/notebooks"
+    launch = [
+        _link("Colab", f"{colab}/{name}.ipynb", "Open this chapter in Google Colab", "fas fa-rocket"),
+        _link("Binder", f"{binder}/{name}.ipynb", "Open this chapter on Binder", "fas fa-server"),
+    ]
+    download = [
+        _link(
+            ".ipynb",
+            pathto(f"notebooks/{name}.ipynb", 1),
+            "Download this chapter as a notebook",
+            "fas fa-code",
+        ),
+        {
+            "type": "javascript",
+            "javascript": "window.print()",
+            "text": ".pdf",
+            "tooltip": "Print this page",
+            "icon": "fas fa-file-pdf",
+            "label": "download-pdf-button",
+        },
+    ]
+    return [
+        _group("Run this chapter", "fas fa-rocket", launch, "launch-buttons"),
+        _group("Download this chapter", "fas fa-download", download, "download-buttons"),
+    ]
+
+
+def _link(text: str, url: str, tooltip: str, icon: str) -> dict:
+    return {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": icon}
+
+
+def _group(tooltip: str, icon: str, buttons: list[dict], label: str) -> dict:
+    return {"type": "group", "tooltip": tooltip, "icon": icon, "buttons": buttons, "label": label}
+
+
+def _is_foreign(script) -> bool:
+    """Whether a script belongs to Thebe or to the live widget manager."""
+    attributes = getattr(script, "attributes", {})
+    body = str(attributes.get("body") or "")
+    name = str(getattr(script, "filename", script) or "")
+    return (
+        "THEBE_JS_URL" in body
+        or "thebe" in name
+        or attributes.get("type") == "application/vnd.jupyter.widget-state+json"
+    )
+
+
+def mend_page(app, pagename, templatename, context, doctree) -> None:
+    """Drop what the pages must not load and set the buttons right."""
+    context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
+    context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
+    kept = ("fullscreen-button", "search-button", "toc-sidebar-toggle", "theme-switch")
+    buttons = [
+        b for b in context.get("header_buttons", []) if b.get("label", "").startswith(kept)
+    ]
+    if (NOTEBOOKS / f"{Path(pagename).name}.ipynb").exists() and pagename in toc_pages():
+        buttons = _buttons(pagename, context["pathto"]) + buttons
+    context["header_buttons"] = [
+        _link("", repository(), "Source repository", "fab fa-github")
+        | {"label": "source-repository-button"},
+        *buttons,
+    ]
+
+
+def ship_notebooks(app, exception) -> None:
+    """Copy the built notebooks beside the pages."""
+    if exception is None and app.builder.format == "html" and NOTEBOOKS.exists():
+        shutil.copytree(NOTEBOOKS, Path(app.outdir) / "notebooks", dirs_exist_ok=True)
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.config.html_baseurl = book_url() + "/"
+    app.connect("html-page-context", mend_page, priority=900)
+    app.connect("build-finished", ship_notebooks)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

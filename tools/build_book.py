@@ -1,0 +1,64 @@
+"""Build the book strictly, and believe the output rather than the exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from project import ROOT, toc_pages
+
+HTML = ROOT / "_build" / "html"
+CACHE = ROOT / "_build" / ".jupyter_cache"
+
+
+def library_hash() -> str:
+    """SHA-256 over dmlib: the execution cache sees the chapters' cells, not the library."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "dmlib").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def forget_stale_outputs() -> None:
+    """Throw the execution cache away when the library has changed since it was filled."""
+    stamp = ROOT / "_build" / "dmlib.sha256"
+    now = library_hash()
+    if not stamp.exists() or stamp.read_text() != now:
+        shutil.rmtree(CACHE, ignore_errors=True)
+        # Pages whose source is unchanged would keep the old outputs, too.
+        shutil.rmtree(ROOT / "_build" / ".doctrees", ignore_errors=True)
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(now)
+
+
+def missing_pages() -> list[str]:
+    """Pages of the table of contents that the build did not write, or wrote without content."""
+    pages = [HTML / f"{page}.html" for page in toc_pages()]
+    return [
+        str(page.relative_to(ROOT))
+        for page in pages
+        if not page.exists() or "<h1>" not in page.read_text("utf-8")
+    ]
+
+
+def main() -> int:
+    """Build; return the exit status."""
+    forget_stale_outputs()
+    command = ["jupyter-book", "build", str(ROOT), "-W", "-n", "--keep-going"]
+    status = subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]]).returncode
+    if status:
+        print("The build failed: every warning is an error, see above.", file=sys.stderr)
+        return status
+    if lost := missing_pages():
+        print("Pages of _toc.yml that are not in the output:", *lost, sep="\n  ", file=sys.stderr)
+        return 1
+    print(f"\nThe book is ready: {HTML / 'index.html'}\nor `make serve` to read it on loopback.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
