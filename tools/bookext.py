@@ -26,7 +26,9 @@ def _buttons(pagename: str, pathto) -> list[dict]:
     colab = f"https://colab.research.google.com/github/{owner}/{repo}/blob/main/notebooks"
     binder = f"https://mybinder.org/v2/gh/{owner}/{repo}/main?urlpath=lab/tree/notebooks"
     launch = [
-        _link("Colab", f"{colab}/{name}.ipynb", "Open this chapter in Google Colab", "fas fa-rocket"),
+        _link(
+            "Colab", f"{colab}/{name}.ipynb", "Open this chapter in Google Colab", "fas fa-rocket"
+        ),
         _link("Binder", f"{binder}/{name}.ipynb", "Open this chapter on Binder", "fas fa-server"),
     ]
     download = [
@@ -76,9 +78,7 @@ def mend_page(app, pagename, templatename, context, doctree) -> None:
     context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
     context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
     kept = ("fullscreen-button", "search-button", "toc-sidebar-toggle", "theme-switch")
-    buttons = [
-        b for b in context.get("header_buttons", []) if b.get("label", "").startswith(kept)
-    ]
+    buttons = [b for b in context.get("header_buttons", []) if b.get("label", "").startswith(kept)]
     if (NOTEBOOKS / f"{Path(pagename).name}.ipynb").exists() and pagename in toc_pages():
         buttons = _buttons(pagename, context["pathto"]) + buttons
     context["header_buttons"] = [

@@ -49,7 +49,9 @@ def main() -> int:
     """Build; return the exit status."""
     forget_stale_outputs()
     command = ["jupyter-book", "build", str(ROOT), "-W", "-n", "--keep-going"]
-    status = subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]]).returncode
+    status = subprocess.run(
+        [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    ).returncode
     if status:
         print("The build failed: every warning is an error, see above.", file=sys.stderr)
         return status

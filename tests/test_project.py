@@ -1,0 +1,88 @@
+"""The project's own promises: one address, one set of versions, two commands."""
+
+import hashlib
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONDA_NAME = {"torch": "pytorch"}
+
+
+def ranges(lines):
+    requirements = [Requirement(line) for line in lines]
+    return {CONDA_NAME.get(r.name, r.name): str(r.specifier) for r in requirements}
+
+
+def tracked_text():
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        path = ROOT / name
+        if path.suffix in {".md", ".py", ".toml", ".yml", ".yaml", ".js", ".cff", ".txt", ".bib"}:
+            yield name, path.read_text("utf-8")
+
+
+def test_environment_yml_agrees_with_pyproject():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
+    conda = ranges(line for line in listed if isinstance(line, str) and line != "pip")
+    wanted = ranges(
+        PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["book"]
+    )
+    extra = {"python", "jupyterlab"}
+    assert {k: v for k, v in conda.items() if k not in extra} == wanted
+    assert conda["python"] == PYPROJECT["project"]["requires-python"]
+
+
+def test_constraints_pin_every_direct_dependency_inside_its_range():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    direct = (
+        PYPROJECT["project"]["dependencies"] + extras["book"] + extras["train"] + extras["test"]
+    )
+    for requirement in map(Requirement, direct):
+        assert requirement.name.lower() in pins, requirement.name
+        assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement
+    assert pins["torch"] == "2.13.0"
+
+
+def test_the_repository_address_stands_in_one_place():
+    owner_name = "/".join(PYPROJECT["project"]["urls"]["Repository"].split("/")[-2:])
+    holders = [name for name, text in tracked_text() if owner_name in text]
+    assert holders == ["pyproject.toml"]
+
+
+def test_the_makefile_has_at_most_eight_short_targets():
+    text = (ROOT / "Makefile").read_text("utf-8")
+    targets = re.findall(r"^(\w+):", text, flags=re.MULTILINE)
+    assert {"book", "serve", "test", "notebooks"} <= set(targets)
+    assert len(targets) <= 8
+    for recipe in re.findall(r"^\w+:.*\n((?:\t.*\n)*)", text, flags=re.MULTILINE):
+        assert recipe.count("\n") <= 2
+
+
+def test_ci_runs_make_test():
+    assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["test", "publish", "weekly"])
+def test_workflows_are_valid_yaml_with_least_permissions(name):
+    workflow = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text("utf-8"))
+    assert workflow["permissions"]["contents"] == "read"
+    assert workflow["jobs"]
+
+
+def test_vendored_mathjax_is_the_one_its_card_names():
+    folder = ROOT / "book" / "_static" / "mathjax"
+    card = json.loads((folder / "CARD.json").read_text("utf-8"))
+    for name, digest in card["sha256"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
