@@ -1,0 +1,16 @@
+"""All exercises, by chapter and by id."""
+
+from __future__ import annotations
+
+from dmlib.checks import forward, introduction, kernel
+from dmlib.checks.exercise import Exercise
+
+CHAPTERS: dict[str, tuple[Exercise, ...]] = {
+    "introduction": introduction.EXERCISES,
+    "forward": forward.EXERCISES,
+    "kernel": kernel.EXERCISES,
+}
+
+EXERCISES: dict[str, Exercise] = {
+    exercise.id: exercise for exercises in CHAPTERS.values() for exercise in exercises
+}
