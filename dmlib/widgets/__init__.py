@@ -1,1 +1,14 @@
-"""Widgets."""
+"""The interactive figures of the book: a Python class each, with an ES module beside it."""
+
+from dmlib.widgets.base import InteractiveFigure, Prediction
+from dmlib.widgets.chain_vs_kernel import ChainVsKernel
+from dmlib.widgets.forward_player import ForwardPlayer
+from dmlib.widgets.schedule_explorer import ScheduleExplorer
+
+__all__ = [
+    "ChainVsKernel",
+    "ForwardPlayer",
+    "InteractiveFigure",
+    "Prediction",
+    "ScheduleExplorer",
+]

@@ -1,0 +1,100 @@
+// x_t over t: one image, one noise field, x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps.
+
+const LOW = -3.5;
+const BIN = 0.25;
+const BINS = 28;
+
+/** Histogram of the pixels as a density; what falls outside the axes is counted in the outer bins. */
+function density(values) {
+  const heights = new Array(BINS).fill(0);
+  for (const v of values) heights[clamp(Math.floor((v - LOW) / BIN), 0, BINS - 1)] += 1;
+  return heights.map((count) => count / (values.length * BIN));
+}
+
+function render({ model, el }) {
+  const { T, side, images, noise, names } = model.get("_data");
+  const split = (all) => Array.from({ length: all.length / side ** 2 }, (_, i) => all.subarray(i * side ** 2, (i + 1) * side ** 2));
+  const x0s = split(toUnit(unpack(images)));
+  const fields = split(unpack(noise));
+  const known = {};
+  const now = () => {
+    const { alphaBar } = (known[model.get("schedule")] ??= schedule(model.get("schedule"), T));
+    return { alphaBar, bar: alphaBar[model.get("t")], x0: x0s[model.get("image")], eps: fields[model.get("seed") - 1] };
+  };
+  const xt = new Float64Array(side ** 2);
+
+  const setting = {
+    title: "*x*_t over *t*: the image sinks into noise",
+    label: "Interactive figure: a noisy image over time",
+    states: ["t", "schedule", "image", "seed"],
+  };
+  return frame({ model, el }, setting, (body, onStop) => {
+    const big = picture(side, "the noisy image");
+    const [clean, field] = [picture(side, "the clean image"), picture(side, "the noise")];
+    const histogram = new Axes({ height: 190, x: "pixel value of *x*_t", y: "density" });
+    const curve = new Axes({ height: 190, x: "*t*", y: "*ᾱ*_t", left: 36 });
+    const table = facts({ signal: "factor of *x*_0: √{*ᾱ*_t}", noise: "factor of *ε*: √{1 − *ᾱ*_t}", db: "SNR in dB" });
+    const [a, b] = [h("strong", { style: "color:var(--blue)" }), h("strong", { style: "color:var(--orange)" })];
+    body.append(
+      h("style", null, LAYOUT),
+      h("div", { class: "fp-sum" },
+        h("figure", null, big, h("figcaption", null, rich("*x*_t"))),
+        h("span", null, "="),
+        h("figure", null, h("div", { class: "fp-term" }, a, " ·", clean), h("figcaption", null, rich("√{*ᾱ*_t} *x*_0"))),
+        h("span", null, "+"),
+        h("figure", null, h("div", { class: "fp-term" }, b, " ·", field), h("figcaption", null, rich("√{1 − *ᾱ*_t} *ε*")))),
+      h("div", { class: "dmw-row" }, player(model, "t", { min: 0, max: T, seconds: 8, onStop }),
+        slider(model, "t", { label: "*t*", min: 0, max: T }).node),
+      table.node,
+      h("div", { class: "dmw-grid fp-plots" },
+        h("div", null, h("p", { class: "dmw-head" }, key("blue"), rich("pixels of *x*_t "), " ", key("orange", true), "N(0, 1)"), histogram.node),
+        h("div", null, h("p", { class: "dmw-head" }, key("blue", true), rich("signal left, *ᾱ*_t")), curve.node)),
+      thumbs(model, "image", { label: "Image *x*_0", pictures: x0s, names, side }),
+      h("div", { class: "dmw-row" },
+        choice(model, "schedule", { label: "Schedule", options: SCHEDULES }),
+        choice(model, "seed", { label: "Noise *ε*", options: fields.map((_, i) => [i + 1, `seed ${i + 1}`]) })),
+      rich("Grey shows [−1, 1]; what lies outside is drawn black or white.", { class: "dmw-note" }));
+
+    const grid = Array.from({ length: 141 }, (_, i) => -3.5 + i * 0.05);
+    const bell = grid.map((x) => gaussian(x, 0, 1));
+    const draw = () => {
+      const { alphaBar, bar, x0, eps } = now();
+      const t = model.get("t");
+      drawGrey(big, qSample(x0, eps, bar, xt));
+      drawGrey(clean, x0);
+      drawGrey(field, eps);
+      const [signal, noisy] = [number(Math.sqrt(bar)), number(Math.sqrt(1 - bar))];
+      const db = number(10 * Math.log10(bar / (1 - bar)), 1);
+      [a.textContent, b.textContent] = [signal, noisy];
+      table.set({ signal, noise: noisy, db });
+      const name = names[model.get("image")];
+      big.setAttribute("aria-label", `x_t at t = ${t} of ${T}: ${name}, ${signal} times the image plus ${noisy} times noise`);
+      clean.setAttribute("aria-label", `the clean image x_0: ${name}`);
+      histogram.begin({ xlim: [-3.5, 3.5], ylim: [0, 1], yticks: [0, 0.5, 1] }).bars(LOW, BIN, density(xt));
+      histogram.line(grid, bell, { color: "orange" });
+      histogram.describe(`Histogram of the pixels of x_t at t = ${t} against the standard normal density`);
+      curve.begin({ xlim: [0, T], ylim: [0, 1], yticks: [0, 0.5, 1], xticks: [0, T / 2, T] });
+      curve.line(Array.from(alphaBar.keys()), alphaBar);
+      curve.marker(t, bar);
+      curve.describe(`alpha bar over t; at t = ${t} it is ${number(bar, 4)}`);
+    };
+    const numbers = () => {
+      const { bar, x0, eps } = now();
+      const values = Array.from(qSample(x0, eps, bar, new Float64Array(side ** 2)));
+      return { t: model.get("t"), alpha_bar: bar, signal: Math.sqrt(bar), noise: Math.sqrt(1 - bar),
+        snr_db: 10 * Math.log10(bar / (1 - bar)), xt: values, density: density(values) };
+    };
+    return { draw, numbers };
+  });
+}
+
+const LAYOUT = `
+.fp-sum { display:grid; grid-template-columns:minmax(0,1.55fr) auto minmax(0,1fr) auto minmax(0,1fr);
+  gap:.7rem; align-items:center; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
+.fp-sum figure { margin:0; text-align:center; } .fp-sum figcaption { font-size:1rem; margin-top:.3rem; color:var(--ink); }
+.fp-term { font-size:1rem; } .fp-term canvas { margin-top:.3rem; }
+@container (min-width:34rem) { .fp-plots { grid-template-columns:minmax(0,3fr) minmax(0,2fr); } }
+@container (max-width:30rem) { .fp-sum { gap:.4rem; font-size:1.05rem; } .fp-sum figcaption,.fp-term { font-size:.85rem; } }
+`;
+
+export default { render };
