@@ -457,6 +457,9 @@ def test_first_cell_installs_from_the_repository_and_only_where_needed(one):
         ("A {{ substitution }}.", "substitution"),
         ("```{solution-start} ex-t\n```\n", "missing a solution-end"),
         ("[{eq}`eq-two-a`](02_two.md)", "role inside a link"),
+        ("```{raw-cell}\nx\n```", "a raw or loaded cell"),
+        ("```{note}\n{made-up}`x`\n```", "unknown role"),
+        ("```{note}\n```{code-cell} python3\n1\n```\n", "unknown directive"),
     ],
 )
 @pytest.mark.slow
@@ -506,6 +509,30 @@ def numbers_on_page(html: str) -> list[list[str]]:
     exercises = [caption for caption in captions if caption.startswith("Exercise")]
     figures = [caption for caption in captions if caption not in exercises]
     return [re.findall(r'class="eqno">\((.*?)\)<', article), exercises, figures]
+
+
+def test_formulas_that_need_macros_of_the_page_are_an_error(tmp_path):
+    root = make_book(tmp_path)
+    macros = "config: {mathjax3_config: {tex: {macros: {E: x}}}, "
+    (root / "_config.yml").write_text(CONFIG.replace("config: {", macros))
+    with pytest.raises(MarkupError, match="macros"):
+        build(root)
+
+
+def test_command_line_takes_the_addresses_of_a_fork(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_notebooks, "ROOT", toy)
+    monkeypatch.setenv("DMLIB_REPOSITORY", "https://github.com/fork/own")
+    monkeypatch.delenv("DMLIB_BOOK_URL", raising=False)
+    assert build_notebooks.main(["--out", str(tmp_path)]) == 0
+    assert build_notebooks.main(["--check", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "01_one.ipynb").read_text("utf-8")
+    assert "dmlib @ git+https://github.com/fork/own" in text
+    assert "](https://fork.github.io/own/book/01_one.html)" in text
+    monkeypatch.setenv("DMLIB_BOOK_URL", "https://books.example/own")
+    assert build_notebooks.main(["--check", "--out", str(tmp_path)]) == 1
+    monkeypatch.delenv("DMLIB_BOOK_URL")
+    monkeypatch.delenv("DMLIB_REPOSITORY")
+    assert build_notebooks.main(["--check", "--out", str(tmp_path)]) == 1
 
 
 @pytest.mark.slow

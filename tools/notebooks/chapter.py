@@ -55,6 +55,8 @@ def _cells(book: PublishedBook, docname: str, cells: list) -> Iterator[NotebookN
             if text.strip():
                 yield new_markdown_cell(text)
             continue
+        if cell.cell_type != "code" or "load" in cell.metadata:
+            raise MarkupError(f"{docname}: a raw or loaded cell: {cell.source}")
         tags = set(cell.metadata.get("tags", []))
         if converter.in_solution or "solution" in tags:
             continue

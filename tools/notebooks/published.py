@@ -189,6 +189,8 @@ def published_book(root: Path, *, url: str, repository: str) -> Iterator[Publish
                 root, None, Path(out) / "html", Path(out) / "doctrees", "html",
                 confoverrides=config, status=None, warning=complaints, freshenv=True,
             )  # fmt: skip
+            if (app.config.mathjax3_config or {}).get("tex", {}).get("macros"):
+                raise MarkupError("MathJax macros in _config.yml would be unknown in a notebook")
             app.connect("source-read", _show_cell_figures)
             read = set(app.builder.read())
             list(app.env.check_dependents(app, read))  # numbers sections, figures and equations
