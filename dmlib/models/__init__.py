@@ -1,1 +1,6 @@
-"""Models."""
+"""Networks that predict the noise: net(xt, t, y=None) -> eps_hat."""
+
+from dmlib.models.mlp import MLP
+from dmlib.models.unet import UNet, UNetConfig
+
+__all__ = ["MLP", "UNet", "UNetConfig"]

@@ -1,0 +1,81 @@
+"""What every network checks before it computes: the right tensors, or a sentence that helps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dmlib._validate import check_float
+
+
+def check_inputs(
+    net: nn.Module, xt: Tensor, t: int | Tensor, y: Tensor | None, *, num_classes: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return t as int64 (B,) and y as int64 (B,) (the null class where None), or raise.
+
+    Values are looked at on the CPU only: on a GPU that would wait for the device at every call.
+
+    Args:
+        net: the network, for the dtype and device of its weights.
+        xt: (B, ...), already of the right shape.
+        t: int or (B,) int64, >= 0.
+        y: (B,) int64 in 0..num_classes, or None.
+        num_classes: how many classes the network knows; None if it is unconditional.
+
+    Raises:
+        ValueError: an argument does not fit the network.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return t, _null_class(xt, num_classes) if y is None else y
+    weight = next(net.parameters())
+    if xt.device.type == "cpu":
+        check_float("xt", xt)
+    if xt.device != weight.device:
+        raise ValueError(f"xt must be on the network's device {weight.device}, got {xt.device}")
+    if xt.dtype != weight.dtype and not torch.is_autocast_enabled(xt.device.type):
+        raise ValueError(
+            f"xt must have the network's dtype {weight.dtype}, got {xt.dtype}; "
+            f"mend: xt.to({weight.dtype})"
+        )
+    t = check_index("t", t, batch=xt.shape[0], device=xt.device)
+    if y is None:
+        return t, _null_class(xt, num_classes)
+    if num_classes is None:
+        raise ValueError("y was given, but this network has no class embedding (num_classes=None)")
+    return t, check_index("y", y, batch=xt.shape[0], device=xt.device, high=num_classes)
+
+
+def check_index(
+    name: str,
+    index: int | Tensor,
+    *,
+    batch: int,
+    device: torch.device,
+    high: int | None = None,
+) -> Tensor:
+    """Return `index` as an int64 (B,) tensor on `device`, all in 0..high, or raise ValueError."""
+    if isinstance(index, bool) or not isinstance(index, (int, Tensor)):
+        raise ValueError(
+            f"{name} must be an int or an int64 tensor of shape ({batch},), "
+            f"got {type(index).__name__}"
+        )
+    index = torch.as_tensor(index, device=device)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"{name} must hold integers, got {index.dtype}; mend: {name}.long()")
+    index = index.long()
+    if index.ndim == 0:
+        index = index.expand(batch)
+    if index.shape != (batch,):
+        raise ValueError(f"{name} must have shape (B,) = ({batch},), got {tuple(index.shape)}")
+    if device.type == "cpu" and batch:
+        low, top = (int(v) for v in index.aminmax())
+        if low < 0 or (high is not None and top > high):
+            expected = ">= 0" if high is None else f"in 0..{high}"
+            raise ValueError(f"{name} must be {expected}, got values from {low} to {top}")
+    return index
+
+
+def _null_class(xt: Tensor, num_classes: int | None) -> Tensor | None:
+    if num_classes is None:
+        return None
+    return torch.full((xt.shape[0],), num_classes, dtype=torch.int64, device=xt.device)

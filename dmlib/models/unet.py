@@ -1,0 +1,200 @@
+"""The U-Net: down to a coarse view of the whole image, up again with the details at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dmlib.models._inputs import check_inputs
+from dmlib.models.blocks import Downsample, ResidualBlock, SelfAttention, Stage, Upsample, zeroed
+from dmlib.models.embedding import Conditioning
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of a U-Net.
+
+    Args:
+        image_size: height and width of the images.
+        channels: of the images.
+        widths: channels of the feature maps, one entry a level; each level halves the size.
+        blocks: residual blocks a level, on the way down and again on the way up.
+        attention: sizes of feature maps that get self-attention (the middle always has it).
+        heads: of the self-attention.
+        emb_dim: length of the conditioning vector.
+        num_classes: None for an unconditional network; the null class is num_classes.
+        patch: fold patch x patch pixels into channels first: four times cheaper with 2.
+        groups: of every GroupNorm.
+        dropout: probability in every residual block.
+
+    Raises:
+        ValueError: the values do not fit together; the message names the first that does not.
+    """
+
+    image_size: int = 28
+    channels: int = 1
+    widths: tuple[int, ...] = (64, 128, 128)
+    blocks: int = 2
+    attention: tuple[int, ...] = (7,)
+    heads: int = 4
+    emb_dim: int = 128
+    num_classes: int | None = None
+    patch: int = 1
+    groups: int = 8
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "channels", "blocks", "heads", "emb_dim", "patch", "groups"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        # JSON has lists only: a card's configuration comes back equal to the one that went in.
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "attention", tuple(self.attention))
+        if not self.widths:
+            raise ValueError("widths must have at least one entry")
+        for width in self.widths:
+            if width < 1 or width % self.groups or width % self.heads:
+                raise ValueError(
+                    f"widths must be multiples of groups={self.groups} and heads={self.heads}, "
+                    f"got {width}"
+                )
+        self._check_sizes()
+        if self.num_classes is not None and self.num_classes < 1:
+            raise ValueError(f"num_classes must be None or >= 1, got {self.num_classes}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if self.emb_dim % 2:
+            raise ValueError(f"emb_dim must be even, got {self.emb_dim}")
+
+    def _check_sizes(self) -> None:
+        step = self.patch * 2 ** (len(self.widths) - 1)
+        if self.image_size % step:
+            raise ValueError(
+                f"image_size must be a multiple of {step} (patch={self.patch}, then halved "
+                f"{len(self.widths) - 1} times), got {self.image_size}; mend: fewer widths, "
+                f"or pad the images to {-(-self.image_size // step) * step}"
+            )
+        for size in self.attention:
+            if size not in self.sizes:
+                raise ValueError(
+                    f"attention must name sizes of feature maps, {self.sizes}, got {size}"
+                )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Height (= width) of the feature maps, level by level."""
+        return tuple(self.image_size // self.patch // 2**i for i in range(len(self.widths)))
+
+
+class UNet(nn.Module):
+    """eps_hat = net(xt, t, y): predicts the noise in an image, at any step and for any class.
+
+    Source: Ronneberger et al. 2015, with the blocks of Ho et al. 2020, appendix B. Each block on
+    the way down hands its output to its partner on the way up (a skip connection).
+
+    Args:
+        config: the shape.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.widths[0], config.widths[-1]
+        folded = config.channels * config.patch**2
+        self.conditioning = Conditioning(config.emb_dim, num_classes=config.num_classes)
+        self.stem = nn.Conv2d(folded, first, 3, padding=1)
+        self.down = nn.ModuleList(_down_level(config, i) for i in range(len(config.widths)))
+        self.middle = nn.ModuleList(
+            [_stage(config, last, last, attend=True), _stage(config, last, last, attend=False)]
+        )
+        levels = reversed(range(len(config.widths)))
+        self.up = nn.ModuleList(_up_level(config, i) for i in levels)
+        self.head_norm = nn.GroupNorm(config.groups, first)
+        self.head = zeroed(nn.Conv2d(first, folded, 3, padding=1))
+
+    def forward(self, xt: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
+        """Predict the noise in xt.
+
+        Args:
+            xt: (B, C, H, W), floating point, H = W = config.image_size.
+            t: int or (B,) int64.
+            y: (B,) int64 in 0..num_classes, or None for the null class.
+
+        Returns:
+            eps_hat, (B, C, H, W).
+
+        Raises:
+            ValueError: an argument does not fit the network.
+        """
+        self._check_image(xt)
+        t, y = check_inputs(self, xt, t, y, num_classes=self.config.num_classes)
+        emb = self.conditioning(t, y)  # (B, emb_dim)
+        h = self.stem(F.pixel_unshuffle(xt, self.config.patch))
+        skips = []
+        for level in self.down:
+            if level.resize is not None:
+                h = level.resize(h)
+            for stage in level.stages:
+                h = stage(h, emb)
+                skips.append(h)
+        for stage in self.middle:
+            h = stage(h, emb)
+        for level in self.up:
+            if level.resize is not None:
+                h = level.resize(h)
+            for stage in level.stages:
+                h = stage(torch.cat([h, skips.pop()], dim=1), emb)
+        eps_hat = self.head(F.silu(self.head_norm(h)))
+        return F.pixel_shuffle(eps_hat, self.config.patch)
+
+    def _check_image(self, xt: Tensor) -> None:
+        if not isinstance(xt, Tensor):
+            raise ValueError(f"xt must be a torch.Tensor, got {type(xt).__name__}")
+        c, s = self.config.channels, self.config.image_size
+        if xt.ndim != 4 or tuple(xt.shape[1:]) != (c, s, s):
+            raise ValueError(
+                f"xt must have shape (B, {c}, {s}, {s}) as in the network's config, "
+                f"got {tuple(xt.shape)}"
+            )
+
+
+class Level(nn.Module):
+    """All stages at one resolution, and the change of resolution before them."""
+
+    def __init__(self, resize: Downsample | Upsample | None, stages: list[Stage]) -> None:
+        super().__init__()
+        self.resize = resize
+        self.stages = nn.ModuleList(stages)
+
+
+def _stage(config: UNetConfig, channels_in: int, channels_out: int, *, attend: bool) -> Stage:
+    block = ResidualBlock(
+        channels_in,
+        channels_out,
+        emb_dim=config.emb_dim,
+        groups=config.groups,
+        dropout=config.dropout,
+    )
+    if not attend:
+        return Stage(block, None)
+    return Stage(block, SelfAttention(channels_out, heads=config.heads, groups=config.groups))
+
+
+def _down_level(config: UNetConfig, i: int) -> Level:
+    before, width = config.widths[max(i - 1, 0)], config.widths[i]
+    attend = config.sizes[i] in config.attention
+    inputs = [before] + [width] * (config.blocks - 1)
+    stages = [_stage(config, c, width, attend=attend) for c in inputs]
+    return Level(Downsample(before) if i else None, stages)
+
+
+def _up_level(config: UNetConfig, i: int) -> Level:
+    width = config.widths[i]
+    attend = config.sizes[i] in config.attention
+    stages = [_stage(config, 2 * width, width, attend=attend) for _ in range(config.blocks)]
+    deepest = i == len(config.widths) - 1
+    return Level(None if deepest else Upsample(config.widths[i + 1], width), stages)
