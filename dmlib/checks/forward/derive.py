@@ -60,18 +60,18 @@ VARIANCE = Function(
 )
 
 
-def _log_q(xt: Tensor, x_prev: Tensor, beta_t: float) -> dict[str, Any]:
+def _log_q(xt: Tensor, x_prev: Tensor, beta_t: float) -> dict[str, Tensor | float]:
     gap = xt - math.sqrt(1 - beta_t) * x_prev
     return {
         "distance": -(gap**2).sum(1) / (2 * beta_t),
-        "constant": -0.5 * xt.shape[1] * math.log(2 * math.pi * beta_t) * torch.ones(len(xt)),
+        "constant": -0.5 * xt.shape[1] * math.log(2 * math.pi * beta_t),
     }
 
 
 def _log_q_again(xt: Tensor, x_prev: Tensor, beta_t: float) -> tuple[Tensor, Tensor]:
     q = torch.distributions.Normal((1 - beta_t) ** 0.5 * x_prev, beta_t**0.5)
     constant = q.log_prob(q.mean).sum(1)
-    return q.log_prob(xt).sum(1) - constant, constant
+    return q.log_prob(xt).sum(1) - constant, constant.mean()
 
 
 def _density_cases(generator: Generator) -> Cases:
@@ -87,7 +87,7 @@ def _density_cases(generator: Generator) -> Cases:
 
 def _log_q_with(xt: Tensor, x_prev: Tensor, b: float, mean: float, var: float, D: int) -> Any:
     distance = -((xt - mean * x_prev) ** 2).sum(1) / (2 * var)
-    return distance, -0.5 * D * math.log(2 * math.pi * var) * torch.ones(len(xt))
+    return distance, -0.5 * D * math.log(2 * math.pi * var)
 
 
 DENSITY = Function(

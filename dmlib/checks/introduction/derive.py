@@ -13,10 +13,7 @@ def _gain(variance: float, noise_variance: float) -> float:
 
 
 def _gain_again(variance: float, noise_variance: float) -> float:
-    def entropy(v: float) -> float:
-        return math.log(math.sqrt(2 * math.pi * math.e * v))
-
-    return entropy(variance + noise_variance) - entropy(variance)
+    return math.log1p(noise_variance / variance) / 2
 
 
 ENTROPY = Function(

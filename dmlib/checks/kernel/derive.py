@@ -127,9 +127,9 @@ def _prior_again(x0: Tensor, alpha_bar_T: float) -> tuple[Tensor, Tensor]:
 
     sd, one = torch.tensor((1 - alpha_bar_T) ** 0.5), torch.tensor(1.0)
     q = Normal(alpha_bar_T**0.5 * x0, sd.to(x0.dtype))
-    whole = kl_divergence(q, Normal(0 * one, one)).sum(1)
+    whole = kl_divergence(q, Normal(one - one, one)).sum(1)
     mean = (q.mean**2).sum(1) / 2
-    return mean, (whole - mean)[0]
+    return mean, (whole - mean).mean()
 
 
 def _prior_with(x0: Tensor, mean: float, var: float, D: int) -> tuple[Tensor, float]:
