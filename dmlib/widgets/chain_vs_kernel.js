@@ -43,11 +43,6 @@ function largestGap(values, parts) {
   return gap;
 }
 
-function moments(values) {
-  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-  return [mean, Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length)];
-}
-
 function render({ model, el }) {
   const { N, components, beta: packed } = model.get("_data");
   const { T, beta, alphaBar } = tables(unpack(packed));
@@ -81,14 +76,11 @@ function render({ model, el }) {
   return frame({ model, el }, setting, (body, onStop) => {
     const top = new Axes({ height: 250, y: "density", x: "*x*_t" });
     const below = new Axes({ height: 200, y: "*t*", x: "*x*" });
-    const kernelName = rich("");
+    const names = h("div");
     const table = facts({ mean: "mean: particles | kernel", std: "std: particles | kernel", gap: "largest gap of the CDFs" });
     const where = slider(model, "x0", { label: "*x*_0", min: -2, max: 2, step: 0.1, format: (v) => number(v, 1) });
     body.append(
-      h("div", null,
-        h("p", { class: "dmw-head" }, key("blue"), `${N} particles after `, rich("*t* steps of the chain  "),
-          key("orange", true), kernelName),
-        top.node),
+      h("div", null, names, top.node),
       h("div", { class: "dmw-row" }, player(model, "t", { min: 0, max: T, seconds: 8, onStop }),
         slider(model, "t", { label: "*t*", min: 0, max: T, width: "2.4em" }).node),
       table.node,
@@ -103,7 +95,8 @@ function render({ model, el }) {
     const draw = () => {
       const { t, start, values, parts, mean, std, lawMean, lawStd, sharp, gap } = summary();
       where.enable(start === "point");
-      kernelName.replaceChildren(rich(start === "point" ? "the kernel *q*(*x*_t | *x*_0)" : "the kernel, averaged over *x*_0"));
+      const kernel = start === "point" ? "the kernel *q*(*x*_t | *x*_0)" : "the kernel, averaged over *x*_0";
+      names.replaceChildren(legend(["blue", `${N} particles after *t* steps`], ["orange", kernel, true]));
       table.set({ mean: `${number(mean)} | ${number(lawMean)}`, std: `${number(std)} | ${number(lawStd)}`, gap: sharp ? "–" : number(gap) });
       top.begin({ xlim: [LOW, -LOW], ylim: [0, 1], yticks: [0, 0.5, 1] }).bars(LOW, BIN, heightsOf(values), { alpha: 0.5 });
       if (sharp) top.marker(parts[0][1]);
@@ -112,6 +105,7 @@ function render({ model, el }) {
       below.begin({ xlim: [LOW, -LOW], ylim: [T, 0], yticks: [0, T / 2, T] });
       const times = Array.from({ length: t + 1 }, (_, s) => s);
       for (let i = 0; i < PATHS; i++) below.line(times.map((s) => paths[s * N + i]), times, { width: 1, alpha: 0.45 });
+      below.dots(Array.from(values.subarray(0, PATHS)), new Array(PATHS).fill(t));
       below.line([LOW, -LOW], [t, t], { color: "orange", width: 1.5 });
       below.describe(`Paths of ${PATHS} particles from t = 0 down to t = ${t}`);
     };

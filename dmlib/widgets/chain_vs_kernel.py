@@ -93,9 +93,11 @@ class ChainVsKernel(InteractiveFigure):
     def _picture(self, figure: Figure) -> None:
         axes = figure.subplots()
         grid = torch.linspace(-4, 4, 241, dtype=torch.float64)
-        axes.hist(self.particles(), bins=np.linspace(-4, 4, 41), density=True, color="#7fb3d1")
+        axes.hist(
+            self.particles().numpy(), bins=np.linspace(-4, 4, 41), density=True, color="#7fb3d1"
+        )
         if self.start == "mixture" or self.t > 0:
-            axes.plot(grid, self.density(grid), color="#b84300", lw=2)
+            axes.plot(grid.numpy(), self.density(grid).numpy(), color="#b84300", lw=2)
         axes.set(xlabel="$x_t$", ylabel="density", ylim=(0, 1.05))
         axes.set_title(
             f"{_N} particles after {self.t} steps of the chain, and the kernel's density"

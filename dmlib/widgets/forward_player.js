@@ -33,22 +33,22 @@ function render({ model, el }) {
     const [clean, field] = [picture(side, "the clean image"), picture(side, "the noise")];
     const histogram = new Axes({ height: 190, x: "pixel value of *x*_t", y: "density" });
     const curve = new Axes({ height: 190, x: "*t*", y: "*ᾱ*_t", left: 36 });
-    const table = facts({ signal: "factor of *x*_0: √{*ᾱ*_t}", noise: "factor of *ε*: √{1 − *ᾱ*_t}", db: "SNR in dB" });
+    const table = facts({ bar: "*ᾱ*_t", db: "SNR", mean: "mean of the pixels", std: "std of the pixels" });
     const [a, b] = [h("strong", { style: "color:var(--blue)" }), h("strong", { style: "color:var(--orange)" })];
     body.append(
       h("style", null, LAYOUT),
       h("div", { class: "fp-sum" },
         h("figure", null, big, h("figcaption", null, rich("*x*_t"))),
         h("span", null, "="),
-        h("figure", null, h("div", { class: "fp-term" }, a, " ·", clean), h("figcaption", null, rich("√{*ᾱ*_t} *x*_0"))),
+        h("figure", null, h("div", { class: "fp-term" }, a, " ×", clean), h("figcaption", null, rich("√{*ᾱ*_t} *x*_0"))),
         h("span", null, "+"),
-        h("figure", null, h("div", { class: "fp-term" }, b, " ·", field), h("figcaption", null, rich("√{1 − *ᾱ*_t} *ε*")))),
+        h("figure", null, h("div", { class: "fp-term" }, b, " ×", field), h("figcaption", null, rich("√{1 − *ᾱ*_t} *ε*")))),
       h("div", { class: "dmw-row" }, player(model, "t", { min: 0, max: T, seconds: 8, onStop }),
         slider(model, "t", { label: "*t*", min: 0, max: T }).node),
       table.node,
       h("div", { class: "dmw-grid fp-plots" },
-        h("div", null, h("p", { class: "dmw-head" }, key("blue"), rich("pixels of *x*_t "), " ", key("orange", true), "N(0, 1)"), histogram.node),
-        h("div", null, h("p", { class: "dmw-head" }, key("blue", true), rich("signal left, *ᾱ*_t")), curve.node)),
+        h("div", null, legend(["blue", "pixels of *x*_t"], ["orange", "N(0, 1)", true]), histogram.node),
+        h("div", null, legend(["blue", "signal left, *ᾱ*_t", true]), curve.node)),
       thumbs(model, "image", { label: "Image *x*_0", pictures: x0s, names, side }),
       h("div", { class: "dmw-row" },
         choice(model, "schedule", { label: "Schedule", options: SCHEDULES }),
@@ -66,7 +66,8 @@ function render({ model, el }) {
       const [signal, noisy] = [number(Math.sqrt(bar)), number(Math.sqrt(1 - bar))];
       const db = number(10 * Math.log10(bar / (1 - bar)), 1);
       [a.textContent, b.textContent] = [signal, noisy];
-      table.set({ signal, noise: noisy, db });
+      const [mean, std] = moments(xt);
+      table.set({ bar: number(bar, 4), db: `${db} dB`, mean: number(mean), std: number(std) });
       const name = names[model.get("image")];
       big.setAttribute("aria-label", `x_t at t = ${t} of ${T}: ${name}, ${signal} times the image plus ${noisy} times noise`);
       clean.setAttribute("aria-label", `the clean image x_0: ${name}`);
@@ -90,9 +91,9 @@ function render({ model, el }) {
 
 const LAYOUT = `
 .fp-sum { display:grid; grid-template-columns:minmax(0,1.55fr) auto minmax(0,1fr) auto minmax(0,1fr);
-  gap:.7rem; align-items:center; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
+  gap:.7rem; align-items:end; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
 .fp-sum figure { margin:0; text-align:center; } .fp-sum figcaption { font-size:1rem; margin-top:.3rem; color:var(--ink); }
-.fp-term { font-size:1rem; } .fp-term canvas { margin-top:.3rem; }
+.fp-sum > span { align-self:center; } .fp-term { font-size:1rem; } .fp-term canvas { margin-top:.3rem; }
 @container (min-width:34rem) { .fp-plots { grid-template-columns:minmax(0,3fr) minmax(0,2fr); } }
 @container (max-width:30rem) { .fp-sum { gap:.4rem; font-size:1.05rem; } .fp-sum figcaption,.fp-term { font-size:.85rem; } }
 `;

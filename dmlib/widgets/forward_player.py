@@ -100,13 +100,14 @@ class ForwardPlayer(InteractiveFigure):
         return q_sample(self.x0(), self.t, eps, schedule=family(self.schedule))
 
     def _picture(self, figure: Figure) -> None:
-        alpha_bar = family(self.schedule).alpha_bar
+        alpha_bar = family(self.schedule).alpha_bar.numpy()
+        xt = self.xt()[0, 0].numpy()
         left, middle, right = figure.subplots(1, 3)
-        left.imshow(self.xt()[0, 0], cmap="gray", vmin=-1, vmax=1)
+        left.imshow(xt, cmap="gray", vmin=-1, vmax=1)
         left.set_title(f"$x_t$ at $t$ = {self.t}")
         left.axis("off")
         edges = np.linspace(-3.5, 3.5, 29)
-        middle.hist(self.xt().flatten().clamp(-3.5, 3.5), bins=edges, density=True, color="#7fb3d1")
+        middle.hist(xt.ravel().clip(-3.5, 3.5), bins=edges, density=True, color="#7fb3d1")
         middle.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color="#b84300")
         middle.set(xlabel="pixel value of $x_t$", title="pixels and N(0, 1)", ylim=(0, 1))
         right.plot(alpha_bar, color="#0067a3")

@@ -34,10 +34,9 @@ function render({ model, el }) {
       h("style", null, LAYOUT),
       h("div", { class: "dmw-row" }, choice(model, "family", { label: "Family", options: SCHEDULES }),
         slider(model, "T", { label: "*T*", min: 10, max: 2000, step: 10 }).node),
-      h("div", { class: "dmw-row" }, first.node, final.node), off,
+      h("div", { class: "dmw-row se-betas" }, first.node, final.node), off,
       h("div", { class: "dmw-grid se-plots" }, ...Object.values(plots).map((plot) => plot.node)),
-      h("p", { class: "dmw-head" }, key("blue", true), "this schedule  ", key("grey", true),
-        rich("linear, *T* = 1000, stretched to the same width")),
+      legend(["blue", "this schedule", true], ["grey", "linear, *T* = 1000, stretched to the same width", true]),
       h("div", { class: "se-film" }, ...films.map((film, k) => h("figure", null, film, captions[k]))),
       verdict,
       thumbs(model, "image", { label: "Image *x*_0", pictures: x0s, names, side }));
@@ -62,9 +61,9 @@ function render({ model, el }) {
       both(plots.beta, "beta", 1, { ylim: [0, peak * 1.05] });
       both(plots.bar, "alphaBar", 0, { ylim: [0, 1], yticks: [0, 0.5, 1] });
       both(plots.snr, "logSnr", 1, { ylim: [-12, 12], yticks: [-10, -5, 0, 5, 10] });
-      plots.beta.describe(`beta_t over t, from ${small(beta[1])} to ${small(beta[T])}`);
-      plots.bar.describe(`alpha bar over t, from 1 to ${small(alphaBar[T])}`);
-      plots.snr.describe(`log SNR over t, from ${number(logSnr[1], 1)} to ${number(logSnr[T], 1)}`);
+      plots.beta.describe(`beta_t for t = 1 to ${T}, from ${small(beta[1])} to ${small(beta[T])}`);
+      plots.bar.describe(`alpha bar for t = 0 to ${T}, from 1 to ${small(alphaBar[T])}`);
+      plots.snr.describe(`log SNR for t = 1 to ${T}, from ${number(logSnr[1], 1)} to ${number(logSnr[T], 1)}`);
       const name = names[model.get("image")];
       for (const [k, t] of frameTimes(T).entries()) {
         drawGrey(films[k], qSample(x0s[model.get("image")], eps, alphaBar[t], xt));
@@ -94,10 +93,13 @@ function render({ model, el }) {
 }
 
 const LAYOUT = `
+.se-betas .dmw-slider { flex-basis:15rem; } .se-plots { gap:.6rem .8rem; grid-template-columns:repeat(2,minmax(0,1fr)); }
+.se-plots > :last-child { grid-column:1 / -1; }
 .se-film { display:grid; grid-template-columns:repeat(9,minmax(0,1fr)); gap:.35rem; }
 .se-film figure { margin:0; text-align:center; } .se-film .dmw-pixels { border-radius:5px; }
 .se-film figcaption { font-size:.8rem; }
-@container (min-width:34rem) { .se-plots { grid-template-columns:repeat(3,minmax(0,1fr)); } }
+@container (min-width:34rem) { .se-plots { grid-template-columns:repeat(3,minmax(0,1fr)); }
+  .se-plots > :last-child { grid-column:auto; } }
 @container (max-width:34rem) { .se-film { grid-template-columns:repeat(5,minmax(0,1fr)); }
   .se-film figure:nth-child(even) { display:none; } }
 `;

@@ -89,11 +89,11 @@ class ScheduleExplorer(InteractiveFigure):
             ("log SNR", schedule.log_snr.clamp(-12, 12), 1),
         )
         for axes, (label, table, first) in zip(above.subplots(1, 3), curves, strict=True):
-            axes.plot(np.arange(first, self.T + 1), table[first:], color="#0067a3")
+            axes.plot(np.arange(first, self.T + 1), table[first:].numpy(), color="#0067a3")
             axes.set(title=label, xlabel="$t$")
         times, frames = self.filmstrip()
         for axes, t, frame in zip(film.subplots(1, 9), times, frames, strict=True):
-            axes.imshow(frame[0], cmap="gray", vmin=-1, vmax=1)
+            axes.imshow(frame[0].numpy(), cmap="gray", vmin=-1, vmax=1)
             axes.set_title(f"$t$ = {t}", fontsize=8)
             axes.axis("off")
 

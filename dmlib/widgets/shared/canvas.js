@@ -34,8 +34,9 @@ class Axes {
     this.node = h("div", { class: "dmw-plot" }, this.canvas);
   }
 
+  /** What the picture shows now, for those who do not see it. */
   describe(text) {
-    this.canvas.setAttribute("aria-label", plain(text));
+    this.canvas.setAttribute("aria-label", text);
   }
 
   /** Clear, fit the canvas to its box, set the limits, draw grid, ticks and labels. */
@@ -150,6 +151,18 @@ class Axes {
       if (height <= this.ylim[1]) return;
       this.text(`↑ ${height.toFixed(1)}`, this.X(start + (i + 0.5) * step), this.box[1] - 6, { align: "center", size: 11 });
     });
+  }
+
+  dots(xs, ys, { color = "blue", radius = 2.5, alpha = 1 } = {}) {
+    const { c } = this;
+    Object.assign(c, { fillStyle: this.color(color), globalAlpha: alpha });
+    c.beginPath();
+    for (let i = 0; i < xs.length; i++) {
+      c.moveTo(this.X(xs[i]) + radius, this.Y(ys[i]));
+      c.arc(this.X(xs[i]), this.Y(ys[i]), radius, 0, 2 * Math.PI);
+    }
+    c.fill();
+    c.globalAlpha = 1;
   }
 
   /** A vertical rule at x, with a dot where y is given. */

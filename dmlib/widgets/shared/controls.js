@@ -118,7 +118,8 @@ function small(value, digits = 2) {
   return `${mantissa} × 10${raised}`;
 }
 
-/** The coloured mark of a legend: a block, or a line. */
-function key(color, line = false) {
-  return h("span", { class: "dmw-key", "data-line": line, style: `color:var(--${color})` });
+/** A row of legend entries [color, text, line?]: a coloured block, or a line, and what it stands for. */
+function legend(...entries) {
+  return h("div", { class: "dmw-legend" }, ...entries.map(([color, text, line]) =>
+    h("span", null, h("span", { class: "dmw-key", "data-line": line, style: `color:var(--${color})` }), rich(text))));
 }

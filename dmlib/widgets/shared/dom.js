@@ -87,7 +87,7 @@ function put(model, key, value) {
 function frame({ model, el }, { title, label, states }, build) {
   const body = h("div", { class: "dmw-body" });
   const root = h("div", { class: "dmw", role: "group", "aria-label": plain(label) },
-    h("style", null, STYLE), rich(title, { class: "dmw-title", style: "display:block" }), body);
+    h("style", null, STYLE), rich(title, { class: "dmw-title" }), body);
   const dark = () => root.toggleAttribute("data-dark", isDark());
   dark();
   el.append(root);

@@ -109,3 +109,9 @@ function qSample(x0, eps, alphaBar_t, out) {
 function toUnit(bytes) {
   return Float64Array.from(bytes, (b) => b / 127.5 - 1);
 }
+
+/** Mean and standard deviation (of the population). */
+function moments(values) {
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
+  return [mean, Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length)];
+}

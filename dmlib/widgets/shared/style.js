@@ -19,7 +19,7 @@ const STYLE = `
 .dmw sub,.dmw sup { font-size:.72em; line-height:0; position:relative; vertical-align:baseline; }
 .dmw sub { bottom:-.25em; } .dmw sup { top:-.42em; }
 .dmw .rad > span { border-top:1.3px solid currentColor; padding:0 .08em 0 .05em; margin-left:-.03em; }
-.dmw-title { font-weight:650; font-size:1.05rem; letter-spacing:-.005em; margin-bottom:.15rem !important; }
+.dmw-title { font-weight:650; font-size:1.05rem; letter-spacing:-.005em; display:block; margin-bottom:.7rem; }
 .dmw-note { color:var(--soft); font-size:.85rem; }
 .dmw-body { display:grid; gap:.9rem; min-width:0; } .dmw-body > * { min-width:0; }
 .dmw-row { display:flex; flex-wrap:wrap; gap:.6rem 1rem; align-items:center; }
@@ -30,11 +30,12 @@ const STYLE = `
 .dmw-head { color:var(--soft); font-size:.85rem; margin-bottom:.2rem !important; }
 .dmw-key { display:inline-block; width:.95em; height:.62em; border-radius:2px; margin-right:.35em;
   background:currentColor; vertical-align:baseline; }
+.dmw-legend { display:flex; flex-wrap:wrap; gap:.1rem 1.1rem; color:var(--soft); font-size:.85rem; margin-bottom:.2rem; }
 .dmw-key[data-line] { height:3px; width:1.25em; vertical-align:.22em; }
 .dmw label { display:inline-flex; align-items:center; gap:.5rem; margin:0; font-weight:inherit; }
 .dmw input[type=range] { accent-color:var(--blue); flex:1 1 8rem; min-width:5rem; height:2rem; margin:0;
   cursor:pointer; background:transparent; touch-action:pan-y; }
-.dmw-slider { display:flex !important; flex:1 1 15rem; min-width:0; gap:.6rem; }
+.dmw-slider { display:flex !important; flex:1 1 10rem; min-width:0; gap:.6rem; }
 .dmw-slider[data-off] { opacity:.62; } .dmw-slider > span { flex:none; }
 .dmw-slider output { flex:none; text-align:right; font-weight:600; padding:0; color:var(--ink); }
 .dmw button,.dmw select { font:inherit; color:var(--ink); background:var(--tint);
@@ -49,9 +50,9 @@ const STYLE = `
 .dmw fieldset { border:0; margin:0; padding:0; min-width:0; }
 .dmw legend { font-size:.85rem; color:var(--soft); margin:0 0 .3rem; padding:0; float:none; width:auto; }
 .dmw-thumbs { display:flex; flex-wrap:wrap; gap:.45rem; }
-.dmw-thumb { position:relative; cursor:pointer; } .dmw-thumb input { position:absolute; inset:0;
+.dmw-thumb { position:relative; cursor:pointer; flex:1 1 34px; max-width:44px; } .dmw-thumb input { position:absolute; inset:0;
   width:100%; height:100%; margin:0; opacity:0; cursor:pointer; }
-.dmw-thumb canvas { width:44px; height:44px; border-radius:8px; image-rendering:pixelated;
+.dmw-thumb canvas { width:100%; aspect-ratio:1; border-radius:8px; image-rendering:pixelated;
   border:2px solid transparent; box-shadow:0 0 0 1px var(--line); }
 .dmw-thumb input:checked + canvas { border-color:var(--panel); box-shadow:0 0 0 2.5px var(--blue); }
 .dmw-facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(7.2rem,1fr)); gap:.6rem; margin:0; }
@@ -69,7 +70,8 @@ const STYLE = `
 .dmw-ask label[data-wrong] { color:var(--orange); }
 .dmw-ask .dmw-row { margin-top:.7rem; }
 .dmw .dmw-plain { background:none; border-color:transparent; color:var(--blue); text-decoration:underline; }
-@container (max-width:30rem) { .dmw-thumb canvas { width:38px; height:38px; } }
+@container (max-width:30rem) { .dmw-facts { grid-template-columns:1fr 1fr; }
+  .dmw-facts > :last-child:nth-child(odd) { grid-column:1 / -1; } }
 @media (max-width:480px) { .dmw { padding:.9rem .8rem; border-radius:12px; } }
 @media print { .dmw { box-shadow:none; break-inside:avoid; } }
 `;

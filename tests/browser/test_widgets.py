@@ -1,0 +1,376 @@
+"""The widgets in a browser that reaches nothing: what JavaScript shows is what dmlib computes."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from scipy import stats
+
+from dmlib.schedules import linear_schedule
+from dmlib.widgets import ForwardPlayer, Prediction
+
+sys.path.insert(0, str(Path(__file__).parent))
+from widget_harness import Shown, make, stand_in_images
+
+pytestmark = pytest.mark.browser
+NAMES = ["ForwardPlayer", "ScheduleExplorer", "ChainVsKernel"]
+FAMILIES = ["linear", "cosine", "sigmoid", "zero-snr"]
+QUESTION = Prediction(
+    question="What becomes of √{*ᾱ*_t}?",
+    options=("it grows", "it falls"),
+    answer=1,
+    reason="Each step multiplies by √{1 − *β*_t} < 1.",
+)
+REPORT = Path(__file__).resolve().parents[2] / "reports" / "widgets.json"
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
+    pages = []
+
+    def open_page(*widgets, **options):
+        pages.append(Shown(chromium, tmp_path, *widgets, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def grey(x):
+    """[-1, 1] -> 0..255, what is outside clipped, as a picture shows it."""
+    return (np.clip(x, -1, 1) + 1) * 127.5
+
+
+def main_picture(shown):
+    return shown.page.locator(".dmw-pixels").first
+
+
+# --- the numbers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("t", [0, 1, 250, 999, 1000])
+def test_forward_player_shows_dmlibs_numbers(show, family, t):
+    player = make("ForwardPlayer")
+    shown = show(player)
+    state = {"t": t, "schedule": family, "image": 5, "seed": 3}
+    shown.set(**state)
+    for key, value in state.items():
+        setattr(player, key, value)
+    expected = player.xt().numpy()[0, 0]
+    numbers = shown.numbers()
+    np.testing.assert_allclose(numbers["xt"], expected.ravel(), rtol=1e-6, atol=1e-12)
+    pixels = shown.pixels(main_picture(shown))
+    assert np.abs(pixels - grey(expected)).max() <= 1
+    counts, _ = np.histogram(np.clip(expected, -3.5, 3.499), np.linspace(-3.5, 3.5, 29))
+    np.testing.assert_allclose(numbers["density"], counts / (784 * 0.25))
+
+
+def test_forward_player_writes_the_factors(show):
+    shown = show(make("ForwardPlayer"))
+    text = shown.page.locator(".dmw").inner_text()
+    # Linear schedule, t = 250: alpha_bar = 0.5241 by dmlib (see the next test for the table).
+    for number in ("0.5241", "0.724", "0.690", "0.4 dB"):
+        assert number in text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("T", "beta_1", "beta_T"), [(1000, 1e-4, 0.02), (70, 0.003, 0.2)])
+def test_schedule_explorer_shows_dmlibs_tables(show, family, T, beta_1, beta_T):
+    explorer = make("ScheduleExplorer", T=T, beta_T=beta_T, beta_1=beta_1, family=family, image=2)
+    shown = show(explorer)
+    numbers, schedule = shown.numbers(), explorer.schedule()
+    np.testing.assert_allclose(numbers["beta"], schedule.beta, rtol=1e-6)
+    np.testing.assert_allclose(numbers["alpha_bar"], schedule.alpha_bar, rtol=1e-6)
+    log_snr = np.array([float(v.replace("Infinity", "inf")) for v in numbers["log_snr"]])
+    np.testing.assert_allclose(log_snr, schedule.log_snr, rtol=1e-6, atol=1e-9)
+    times, frames = explorer.filmstrip()
+    assert numbers["times"] == times
+    np.testing.assert_allclose(numbers["films"], frames.flatten(1).numpy(), rtol=1e-6, atol=1e-12)
+    last = shown.pixels(shown.page.locator(".se-film canvas").last)
+    assert np.abs(last - grey(frames[-1, 0].numpy())).max() <= 1
+    warned = "still carries signal" in shown.page.locator(".dmw-verdict").inner_text()
+    assert warned == numbers["warns"] == bool(schedule.alpha_bar[-1].sqrt() >= 0.01)
+
+
+@pytest.mark.parametrize(("start", "x0"), [("mixture", 1.0), ("point", -1.3)])
+@pytest.mark.parametrize("t", [0, 1, 77, 200])
+def test_chain_walks_dmlibs_particles(show, start, x0, t):
+    chain = make("ChainVsKernel", start=start, x0=x0, seed=5, t=t)
+    shown = show(chain)
+    numbers = shown.numbers()
+    expected = chain.particles().numpy()
+    np.testing.assert_allclose(numbers["particles"], expected, rtol=1e-6, atol=1e-9)
+    assert numbers["mean"] == pytest.approx(expected.mean(), rel=1e-6)
+    assert numbers["std"] == pytest.approx(expected.std(), rel=1e-6, abs=1e-9)
+    if start == "point" and t == 0:
+        return  # all mass in one point: there is no density
+    grid = torch.tensor(numbers["grid"], dtype=torch.float64)
+    np.testing.assert_allclose(numbers["density"], chain.density(grid), rtol=1e-6, atol=1e-300)
+    a = float(linear_schedule(200, beta_1=5e-4, beta_T=0.1).alpha_bar[t])
+    parts = ((1, x0, 0),) if start == "point" else ((0.3, -1.5, 0.25), (0.7, 1, 0.35))
+
+    def cdf(x):
+        return sum(
+            w * stats.norm.cdf(x, a**0.5 * m, (a * s**2 + 1 - a) ** 0.5) for w, m, s in parts
+        )
+
+    assert numbers["gap"] == pytest.approx(stats.kstest(expected, cdf).statistic, rel=1e-6)
+
+
+# --- the controls --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, name):
+    shown = show(make(name))
+    key = {"ScheduleExplorer": "T"}.get(name, "t")
+    slider = shown.page.get_by_role("slider", name=key, exact=True)
+    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
+    seen = [(shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label"))]
+
+    def look():
+        shown.settle()
+        seen.append((shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label")))
+        assert seen[-1][0] != seen[-2][0]
+        assert seen[-1][2] != seen[-2][2]
+        assert (seen[-1][1] != seen[-2][1]).any()
+
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    shown.page.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    shown.page.mouse.down()
+    shown.page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=5)
+    shown.page.mouse.up()
+    look()
+    slider.focus()
+    for press in ("ArrowLeft", "PageDown", "Home", "End"):
+        shown.page.keyboard.press(press)
+        look()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slider_moves_by_touch(show, name):
+    shown = show(make(name), has_touch=True, viewport={"width": 390, "height": 844})
+    key = {"ScheduleExplorer": "T"}.get(name, "t")
+    slider = shown.page.get_by_role("slider", name=key, exact=True)
+    before = shown.get(key)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    slider.tap(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
+    assert shown.get(key) > before
+
+
+def test_forward_player_choices_reach_the_picture(show):
+    shown = show(make("ForwardPlayer"))
+    shown.page.get_by_role("radio", name="image 4").check()
+    shown.page.get_by_label("Schedule").select_option("cosine")
+    shown.page.get_by_label("Noise ε").select_option("2")
+    shown.settle()
+    expected = make("ForwardPlayer", image=3, schedule="cosine", seed=2).xt().numpy()[0, 0]
+    assert np.abs(shown.pixels(main_picture(shown)) - grey(expected)).max() <= 1
+
+
+def test_explorer_variances_push_each_other_and_rest_where_unused(show):
+    shown = show(make("ScheduleExplorer"))
+    shown.set(beta_1=0.05)
+    assert shown.get("beta_T") == 0.05
+    shown.page.get_by_role("slider", name="βT").focus()
+    shown.page.keyboard.press("Home")
+    shown.settle()
+    assert shown.get("beta_1") == shown.get("beta_T") == 1e-4
+    shown.page.get_by_label("Family").select_option("cosine")
+    shown.settle()
+    assert shown.page.get_by_role("slider", name="βT").is_disabled()
+
+
+def test_new_particles_and_point_start(show):
+    shown = show(make("ChainVsKernel"))
+    shown.page.get_by_role("button", name="New particles").click()
+    shown.page.get_by_label("Start from").select_option("point")
+    shown.settle()
+    chain = make("ChainVsKernel", seed=2, start="point")
+    np.testing.assert_allclose(shown.numbers()["particles"], chain.particles(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ForwardPlayer", "ChainVsKernel"])
+def test_play_plays_and_pauses(show, name):
+    shown = show(make(name))
+    before = shown.get("t")
+    button = shown.page.get_by_role("button", name="Play")
+    button.click()
+    shown.page.wait_for_timeout(400)
+    shown.page.get_by_role("button", name="Pause").click()
+    shown.settle()
+    reached = shown.get("t")
+    assert reached > before
+    shown.page.wait_for_timeout(200)
+    assert shown.get("t") == reached
+
+
+def test_reduced_motion_steps_instead_of_playing(show):
+    shown = show(make("ForwardPlayer"), reduced_motion="reduce")
+    shown.page.get_by_role("button", name="Step").click()
+    shown.page.wait_for_timeout(200)
+    assert shown.get("t") == 350
+
+
+# --- predict first -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "verdict"), [("it falls", "Right."), ("it grows", "Not quite.")]
+)
+def test_prediction_comes_before_the_figure(show, option, verdict):
+    shown = show(ForwardPlayer(stand_in_images(), predict=QUESTION))
+    figure = shown.page.get_by_role("slider", name="t", exact=True)
+    assert not figure.is_visible()
+    see = shown.page.get_by_role("button", name="See the answer")
+    assert see.is_disabled()
+    shown.page.get_by_role("radio", name=option).check()
+    see.click()
+    shown.settle()
+    assert figure.is_visible()
+    status = shown.page.locator(".dmw-ask [role=status]")
+    assert status.inner_text().startswith(verdict)
+    assert "Each step multiplies" in status.inner_text()
+    assert shown.get("predicted") == ["it grows", "it falls"].index(option)
+    assert shown.pixels(main_picture(shown)).std() > 10
+
+
+def test_prediction_can_be_skipped(show):
+    shown = show(ForwardPlayer(stand_in_images(), predict=QUESTION))
+    shown.page.get_by_role("button", name="Just show me").click()
+    assert shown.page.get_by_role("slider", name="t", exact=True).is_visible()
+    assert shown.get("predicted") == -2
+
+
+# --- for everybody -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(show, theme, width):
+    widgets = [make(name) for name in NAMES]
+    ask = ForwardPlayer(stand_in_images(), predict=QUESTION)
+    told = ForwardPlayer(stand_in_images(), predict=QUESTION)
+    shown = show(*widgets, ask, told, theme=theme, viewport={"width": width, "height": 900})
+    last = shown.page.locator(".dmw").last
+    last.get_by_role("radio", name="it grows").check()
+    last.get_by_role("button", name="See the answer").click()
+    shown.set(1, T=50)  # the warning's colours
+    assert shown.page.locator("[data-warn]").count() == 1
+    found = Axe().run(shown.page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_horizontal_scroll_at_390(show, name):
+    shown = show(make(name), viewport={"width": 390, "height": 844}, device_scale_factor=3)
+    wide = shown.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390
+    inner = shown.page.locator(".dmw").bounding_box()
+    edges = shown.page.evaluate(
+        "Array.from(document.querySelectorAll('.dmw *'), e => e.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= inner["x"] + inner["width"]
+
+
+def test_dark_follows_the_theme_button_then_the_system(show):
+    shown = show(make("ForwardPlayer"), color_scheme="dark")
+    root = shown.page.locator(".dmw")
+    curve = shown.page.locator(".dmw-plot canvas").first
+    assert root.get_attribute("data-dark") is None  # the page says light, the system dark
+    light = shown.pixels(curve)
+    shown.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    shown.settle()
+    assert root.get_attribute("data-dark") is not None
+    assert (shown.pixels(curve) != light).any()
+    shown.page.evaluate("document.documentElement.removeAttribute('data-theme')")
+    shown.page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    shown.settle()
+    assert root.get_attribute("data-dark") is None
+    shown.page.evaluate("delete document.body.dataset.jpThemeLight")
+    shown.settle()
+    assert root.get_attribute("data-dark") is not None
+
+
+def test_canvas_is_sharp_on_a_dense_screen(show):
+    shown = show(make("ForwardPlayer"), device_scale_factor=2)
+    plot = shown.page.locator(".dmw-plot canvas").first
+    wide = plot.evaluate("c => [c.width, c.clientWidth]")
+    assert wide[0] == 2 * wide[1]
+
+
+def test_several_on_one_page_do_not_disturb_each_other(show):
+    widgets = [make(name) for name in NAMES] + [make("ForwardPlayer", t=900)]
+    shown = show(*widgets)
+    assert shown.page.locator(".dmw").count() == 4
+    shown.set(0, t=10)
+    assert (shown.get("t", 0), shown.get("t", 3)) == (10, 900)
+    names = shown.page.evaluate(
+        "Array.from(document.querySelectorAll('input[type=radio]'), e => e.name)"
+    )
+    assert len(set(names)) == 3  # the two players' and the explorer's thumbnails
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_javascript_the_picture_stands_there(show, name):
+    widget = make(name)
+    shown = show(widget, java_script_enabled=False)
+    picture = shown.page.locator("noscript img")
+    # With scripts off Chromium parses noscript as elements.
+    assert picture.is_visible()
+    assert picture.get_attribute("alt") == widget._sentence()
+    assert picture.bounding_box()["width"] > 300
+
+
+# --- speed ---------------------------------------------------------------------------------
+
+DRAG = """async (key) => {
+  const { model, times } = document.querySelector('.dmw').dmw;
+  const frames = [];
+  const [low, high] = key === 'T' ? [100, 1000] : [0, 200];
+  times.length = 0;
+  let last = performance.now();
+  for (let i = 0; i < 60; i++) {
+    model.set(key, low + Math.round((high - low) * i / 59));
+    await new Promise(requestAnimationFrame);
+    await new Promise((done) => setTimeout(done));
+    const now = performance.now();
+    frames.push(now - last);
+    last = now;
+  }
+  return { draw: times.slice(), frame: frames.slice(5) };
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frame_time_is_measured(show, name):
+    shown = show(make(name))
+    session = shown.context.new_cdp_session(shown.page)
+    key = {"ScheduleExplorer": "T"}.get(name, "t")
+    result = {}
+    for rate in (1, 4):
+        session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
+        timed = shown.page.evaluate(DRAG, key)
+        for kind, values in timed.items():
+            result[f"{kind}_ms_cpu_over_{rate}"] = {
+                "median": round(float(np.median(values)), 2),
+                "p95": round(float(np.percentile(values, 95)), 2),
+                "n": len(values),
+            }
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    REPORT.parent.mkdir(exist_ok=True)
+    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    report[name] = result
+    REPORT.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
+    # 60 frames a second: the work of one frame, on the machine as it is.
+    assert result["draw_ms_cpu_over_1"]["median"] < 1000 / 60
