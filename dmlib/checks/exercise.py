@@ -166,3 +166,10 @@ def argument_names(call: str) -> tuple[str, ...]:
     """ "q_step(x_prev, beta_t)" -> ("x_prev", "beta_t")."""
     inside = call[call.index("(") + 1 : call.rindex(")")]
     return tuple(name.strip() for name in inside.split(",") if name.strip())
+
+
+def answer_name(exercise: Exercise) -> str:
+    """What the answer is called in the notebook: the function's name, or answer_3 for ex-…-3."""
+    if isinstance(exercise, (Function, Open)):
+        return exercise.call[: exercise.call.index("(")]
+    return f"answer_{exercise.id.rsplit('-', 1)[1]}"
