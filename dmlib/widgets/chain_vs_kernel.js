@@ -73,7 +73,7 @@ function render({ model, el }) {
     label: "Interactive figure: the chain against the kernel in one dimension",
     states: ["t", "start", "x0", "seed"],
   };
-  return frame({ model, el }, setting, (body, onStop) => {
+  return frame({ model, el }, setting, (body, { model, onStop }) => {
     const top = new Axes({ height: 250, y: "density", x: "*x*_t" });
     const below = new Axes({ height: 200, y: "*t*", x: "*x*" });
     const names = h("div");
@@ -104,7 +104,8 @@ function render({ model, el }) {
       top.describe(`Histogram of ${N} particles after t = ${t} of ${T} steps of the chain and the kernel's density: means ${number(mean)} and ${number(lawMean)}, standard deviations ${number(std)} and ${number(lawStd)}`);
       below.begin({ xlim: [LOW, -LOW], ylim: [T, 0], yticks: [0, T / 2, T] });
       const times = Array.from({ length: t + 1 }, (_, s) => s);
-      for (let i = 0; i < PATHS; i++) below.line(times.map((s) => paths[s * N + i]), times, { width: 1, alpha: 0.45 });
+      const lines = Array.from({ length: PATHS }, (_, i) => [times.map((s) => paths[s * N + i]), times]);
+      below.lines(lines, { width: 1, alpha: 0.6 });
       below.dots(Array.from(values.subarray(0, PATHS)), new Array(PATHS).fill(t));
       below.line([LOW, -LOW], [t, t], { color: "orange", width: 1.5 });
       below.describe(`Paths of ${PATHS} particles from t = 0 down to t = ${t}`);

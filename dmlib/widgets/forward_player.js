@@ -28,7 +28,7 @@ function render({ model, el }) {
     label: "Interactive figure: a noisy image over time",
     states: ["t", "schedule", "image", "seed"],
   };
-  return frame({ model, el }, setting, (body, onStop) => {
+  return frame({ model, el }, setting, (body, { model, onStop }) => {
     const big = picture(side, "the noisy image");
     const [clean, field] = [picture(side, "the clean image"), picture(side, "the noise")];
     const histogram = new Axes({ height: 190, x: "pixel value of *x*_t", y: "density" });

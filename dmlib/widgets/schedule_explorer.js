@@ -17,7 +17,7 @@ function render({ model, el }) {
     label: "Interactive figure: the variance schedule and what it does to an image",
     states: ["family", "T", "beta_1", "beta_T", "image"],
   };
-  return frame({ model, el }, setting, (body) => {
+  return frame({ model, el }, setting, (body, { model }) => {
     const plots = {
       beta: new Axes({ height: 170, x: "*t*", y: "*β*_t", left: 46 }),
       bar: new Axes({ height: 170, x: "*t*", y: "*ᾱ*_t", left: 34 }),

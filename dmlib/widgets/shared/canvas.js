@@ -125,13 +125,25 @@ class Axes {
     c.restore();
   }
 
-  line(xs, ys, { color = "blue", width = 2.2, dash = [], alpha = 1 } = {}) {
+  line(xs, ys, options) {
+    this.lines([[xs, ys]], options);
+  }
+
+  /** Several lines [xs, ys] in one stroke; of more than two points a pixel some are left out. */
+  lines(all, { color = "blue", width = 2.2, dash = [], alpha = 1 } = {}) {
     const { c } = this;
     this.clip(() => {
       Object.assign(c, { strokeStyle: this.color(color), lineWidth: width, lineJoin: "round", globalAlpha: alpha });
       c.setLineDash(dash);
       c.beginPath();
-      for (let i = 0; i < xs.length; i++) c.lineTo(this.X(xs[i]), this.Y(clamp(ys[i], -1e6, 1e6)));
+      for (const [xs, ys] of all) {
+        const last = xs.length - 1;
+        const stride = Math.max(1, Math.floor(last / (2 * (this.box[2] - this.box[0]))));
+        const point = (i) => [this.X(xs[i]), this.Y(clamp(ys[i], -1e6, 1e6))];
+        c.moveTo(...point(0));
+        for (let i = stride; i < last; i += stride) c.lineTo(...point(i));
+        if (last > 0) c.lineTo(...point(last));
+      }
       c.stroke();
     });
   }

@@ -80,11 +80,12 @@ function put(model, key, value) {
 }
 
 /**
- * The frame of a widget. `build(body)` fills `body` once and returns
+ * The frame of a widget. `build(body, { model, onStop })` fills `body` once and returns
  *   { draw(), numbers() }: draw the current state; the numbers on show, for the tests.
+ * The model that it gets forgets its listeners when the view goes; onStop(f) calls f then.
  * `draw` runs at most once a frame, after any change of a state in `states`, of size or of theme.
  */
-function frame({ model, el }, { title, label, states }, build) {
+function frame({ model: source, el }, { title, label, states }, build) {
   const body = h("div", { class: "dmw-body" });
   const root = h("div", { class: "dmw", role: "group", "aria-label": plain(label) },
     h("style", null, STYLE), rich(title, { class: "dmw-title" }), body);
@@ -92,7 +93,9 @@ function frame({ model, el }, { title, label, states }, build) {
   dark();
   el.append(root);
   const stops = [];
-  const view = build(body, (stop) => stops.push(stop));
+  const onStop = (stop) => stops.push(stop);
+  const model = tracked(source, onStop);
+  const view = build(body, { model, onStop });
   const times = [];
   let pending = 0;
   const paint = () => {
@@ -112,12 +115,24 @@ function frame({ model, el }, { title, label, states }, build) {
   root.dmw = { model, numbers: () => view.numbers(), times };
   paint();
   return () => {
-    for (const name of states) model.off(`change:${name}`, request);
     for (const stop of stops) stop();
     sizes.disconnect();
     stopTheme();
     cancelAnimationFrame(pending);
     root.remove();
+  };
+}
+
+/** The model, with every listener removed again when the view stops. */
+function tracked(model, onStop) {
+  return {
+    get: (key) => model.get(key),
+    set: (key, value) => model.set(key, value),
+    save_changes: () => model.save_changes(),
+    on(event, call) {
+      model.on(event, call);
+      onStop(() => model.off(event, call));
+    },
   };
 }
 
