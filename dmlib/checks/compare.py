@@ -27,8 +27,8 @@ def to_tensor(value: Any) -> Tensor:
     """Tensor, array, number, or (nested) list of these -> float64 tensor on the CPU."""
     if value is None:
         raise WrongForm("Your function returned None. Is the `return` missing?")
-    if value is NotImplemented or value is ...:
-        raise WrongForm("Your function returned a placeholder, not a value.")
+    if value is ...:  # the dots of a stub
+        raise NotImplementedError
     if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
         parts = [to_tensor(v) for v in value]
         if len({p.shape for p in parts}) > 1:

@@ -62,7 +62,7 @@ def judge_function(
 def failed(exercise: Any, error: BaseException, known: Any = None) -> Verdict:
     """The verdict on code that raised: a stub's NotImplementedError, or the student's own lines."""
     if isinstance(error, NotImplementedError):
-        message = "The function still raises NotImplementedError: write its body, then check again."
+        message = "The stub is still there: replace it by your own lines, then check again."
         return _verdict(exercise, "not yet", message)
     return Verdict(
         exercise.id,
