@@ -1,0 +1,157 @@
+"""Gaussian mixtures: a law of data whose every diffused and reversed version is known exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dmlib._validate import check_float, check_t
+from dmlib.schedules import NoiseSchedule
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """p(x) = sum_k w_k N(x; m_k, s_k^2 I), a mixture of isotropic Gaussians.
+
+    Args:
+        weights: (K,), not negative, summing to 1.
+        means: (K, D); a 1-D mixture has means (K, 1).
+        stds: (K,), positive standard deviations (not variances).
+
+    Raises:
+        ValueError: a shape does not fit or a value is out of its range.
+    """
+
+    weights: Tensor
+    means: Tensor
+    stds: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "stds"):
+            value = torch.as_tensor(getattr(self, name)).detach().to(torch.float64).clone()
+            check_float(name, value)
+            object.__setattr__(self, name, value)
+        K = len(self.weights) if self.weights.ndim == 1 else 0
+        if K == 0:
+            raise ValueError(f"weights must have shape (K,), got {tuple(self.weights.shape)}")
+        if self.means.ndim != 2 or len(self.means) != K or self.means.shape[1] == 0:
+            raise ValueError(
+                f"means must have shape (K, D), K = {K}, got {tuple(self.means.shape)}"
+            )
+        if self.stds.shape != (K,) or not bool((self.stds > 0).all()):
+            raise ValueError(f"stds must be (K,) = ({K},) and positive, got {self.stds.tolist()}")
+        total = float(self.weights.sum())
+        if bool((self.weights < 0).any()) or abs(total - 1) > 1e-6:
+            raise ValueError(f"weights must be >= 0 and sum to 1, got {self.weights.tolist()}")
+        object.__setattr__(self, "weights", self.weights / total)
+
+    @property
+    def D(self) -> int:
+        """Number of dimensions."""
+        return self.means.shape[1]
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw n points, (n, D), float64."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"n must be an integer >= 1, got {n!r}")
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        eps = torch.randn(n, self.D, dtype=torch.float64, generator=generator)
+        return self.means[k] + self.stds[k, None] * eps
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats at x (N, D); returns (N,), float64."""
+        return self._log_joint(x).logsumexp(1)
+
+    def posterior(self, x: Tensor) -> Tensor:
+        """P(component k | x) at x (N, D): each component's share, (N, K), rows sum to 1."""
+        return self._log_joint(x).softmax(1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """grad_x log p(x) = sum_k P(k | x) (m_k - x) / s_k^2 at x (N, D); returns (N, D)."""
+        pull = (self.means - self._checked(x)[:, None]) / self.stds[:, None] ** 2  # (N, K, D)
+        return (self.posterior(x)[..., None] * pull).sum(1)
+
+    def mean(self) -> Tensor:
+        """E[x], (D,)."""
+        return self.weights @ self.means
+
+    def cov(self) -> Tensor:
+        """Cov[x] = sum_k w_k (s_k^2 I + (m_k - E x)(m_k - E x)^T), (D, D)."""
+        off = self.means - self.mean()
+        within = (self.weights @ self.stds**2) * torch.eye(self.D, dtype=torch.float64)
+        return within + (self.weights[:, None] * off).mT @ off
+
+    def diffused(self, alpha_bar_t: float | Tensor) -> GaussianMixture:
+        """The law of x_t: the same weights, wider components that draw together.
+
+        Means sqrt(alpha_bar_t) m_k, variances alpha_bar_t s_k^2 + 1 - alpha_bar_t.
+
+        Args:
+            alpha_bar_t: one number in [0, 1], for example schedule.alpha_bar[t].
+        """
+        a = float(alpha_bar_t)
+        if not 0 <= a <= 1:
+            raise ValueError(f"alpha_bar_t must lie in [0, 1], got {a:g}")
+        variances = a * self.stds**2 + (1 - a)
+        return GaussianMixture(self.weights, math.sqrt(a) * self.means, variances.sqrt())
+
+    def _log_joint(self, x: Tensor) -> Tensor:
+        """log (w_k N(x; m_k, s_k^2 I)), (N, K)."""
+        return log_joint(self._checked(x), self.weights, self.means, self.stds)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        check_float("x", x)
+        if x.ndim != 2 or x.shape[1] != self.D:
+            raise ValueError(f"x must have shape (N, D) = (N, {self.D}), got {tuple(x.shape)}")
+        return x.to("cpu", torch.float64)
+
+
+def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
+    """log (w_k N(x; m_k, s_k^2 I)), (N, K).
+
+    x is (N, D); means (K, D) or, one set for each x, (N, K, D); stds (K,) or (N, K).
+    """
+    square = ((x[:, None] - means) ** 2).sum(-1) / stds**2  # (N, K)
+    return weights.log() - x.shape[1] / 2 * (2 * math.pi * stds**2).log() - square / 2
+
+
+def reverse_posterior(
+    mixture: GaussianMixture, xt: Tensor, t: int, *, schedule: NoiseSchedule
+) -> GaussianMixture:
+    """The exact reverse step q(x_{t-1} | x_t): itself a Gaussian mixture, one law for one x_t.
+
+    q(x_{t-1} | x_t) is proportional to q(x_{t-1}) N(x_t; sqrt(1 - beta_t) x_{t-1}, beta_t I).
+    Component k of q(x_{t-1}) has mean m and variance V; the product has the precision
+    1/V + alpha_t/beta_t, and the weight of k is P(k | x_t). For small beta_t this is nearly one
+    Gaussian, for large beta_t it is not.
+    Source: Bayes' rule; Sohl-Dickstein et al. 2015, section 2.2; the book's equation
+    eq-reverse-bayes.
+
+    Args:
+        mixture: the law of the data x_0.
+        xt: (D,), one noisy point.
+        t: the step, in 1..T.
+        schedule: the variance schedule.
+
+    Returns:
+        q(x_{t-1} | x_t) as a mixture of as many components.
+
+    Raises:
+        ValueError: xt is not one finite point of D dimensions or t is out of 1..T.
+    """
+    check_float("xt", xt)
+    if xt.shape != (mixture.D,):
+        raise ValueError(f"xt must have shape (D,) = ({mixture.D},), got {tuple(xt.shape)}")
+    t = int(check_t(t, schedule.T, batch=1))
+    point = xt.detach().to("cpu", torch.float64)
+    before = mixture.diffused(schedule.alpha_bar[t - 1])
+    share = mixture.diffused(schedule.alpha_bar[t]).posterior(point[None])[0]  # (K,)
+    V, alpha_t, beta_t = before.stds**2, schedule.alpha[t], schedule.beta[t]
+    variance = V * beta_t / (alpha_t * V + beta_t)
+    on_xt = alpha_t.sqrt() * V / (alpha_t * V + beta_t)
+    on_m = beta_t / (alpha_t * V + beta_t)
+    means = on_m[:, None] * before.means + on_xt[:, None] * point
+    return GaussianMixture(share, means, variance.sqrt())
