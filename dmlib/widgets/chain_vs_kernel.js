@@ -3,7 +3,7 @@
 const LOW = -4;
 const BIN = 0.2;
 const BINS = 40;
-const PATHS = 40;
+const PATHS = 16;
 
 /** All particles at all times, (T + 1) x N, each from the one before by one noising step. */
 function walk({ N, beta, components, start, x0, seed }) {
@@ -105,7 +105,7 @@ function render({ model, el }) {
       below.begin({ xlim: [LOW, -LOW], ylim: [T, 0], yticks: [0, T / 2, T] });
       const times = Array.from({ length: t + 1 }, (_, s) => s);
       const lines = Array.from({ length: PATHS }, (_, i) => [times.map((s) => paths[s * N + i]), times]);
-      below.lines(lines, { width: 1, alpha: 0.6 });
+      below.lines(lines, { width: 1.1, alpha: 0.7 });
       below.dots(Array.from(values.subarray(0, PATHS)), new Array(PATHS).fill(t));
       below.line([LOW, -LOW], [t, t], { color: "orange", width: 1.5 });
       below.describe(`Paths of ${PATHS} particles from t = 0 down to t = ${t}`);

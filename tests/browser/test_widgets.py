@@ -12,6 +12,7 @@ from scipy import stats
 
 from dmlib.schedules import linear_schedule
 from dmlib.widgets import ForwardPlayer, Prediction
+from dmlib.widgets.forward_player import family as schedule_named
 
 sys.path.insert(0, str(Path(__file__).parent))
 from widget_harness import Shown, make, stand_in_images
@@ -70,6 +71,13 @@ def test_forward_player_shows_dmlibs_numbers(show, family, t):
     assert np.abs(pixels - grey(expected)).max() <= 1
     counts, _ = np.histogram(np.clip(expected, -3.5, 3.499), np.linspace(-3.5, 3.5, 29))
     np.testing.assert_allclose(numbers["density"], counts / (784 * 0.25))
+    histogram, curve = shown.drawn()
+    np.testing.assert_allclose(histogram["bars"][0], counts / (784 * 0.25))
+    x, bell = histogram["lines"][0]
+    np.testing.assert_allclose(bell, stats.norm.pdf(x))
+    alpha_bar = schedule_named(family).alpha_bar
+    np.testing.assert_allclose(curve["lines"][0], [range(1001), alpha_bar], rtol=1e-6)
+    np.testing.assert_allclose(curve["markers"], [[t, alpha_bar[t]]], rtol=1e-6)
 
 
 def test_forward_player_writes_the_factors(show):
@@ -93,8 +101,19 @@ def test_schedule_explorer_shows_dmlibs_tables(show, family, T, beta_1, beta_T):
     times, frames = explorer.filmstrip()
     assert numbers["times"] == times
     np.testing.assert_allclose(numbers["films"], frames.flatten(1).numpy(), rtol=1e-6, atol=1e-12)
-    last = shown.pixels(shown.page.locator(".se-film canvas").last)
-    assert np.abs(last - grey(frames[-1, 0].numpy())).max() <= 1
+    films = shown.page.locator(".se-film canvas").all()
+    for film, frame in zip(films, frames[:, 0].numpy(), strict=True):
+        assert np.abs(shown.pixels(film) - grey(frame)).max() <= 1
+    tables = (schedule.beta[1:], schedule.alpha_bar, schedule.log_snr[1:].clamp(-99, 99))
+    usual = linear_schedule()
+    ghosts = (usual.beta[1:], usual.alpha_bar, usual.log_snr[1:])
+    for plot, table, ghost in zip(shown.drawn(), tables, ghosts, strict=True):
+        first = T + 1 - len(table)
+        (ghost_x, ghost_y), (x, y) = plot["lines"]
+        np.testing.assert_allclose(y, table, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(ghost_y, ghost, rtol=1e-6, atol=1e-9)
+        assert x == list(range(first, T + 1))
+        np.testing.assert_allclose(ghost_x, np.arange(first, 1001) * T / 1000)
     warned = "still carries signal" in shown.page.locator(".dmw-verdict").inner_text()
     assert warned == numbers["warns"] == bool(schedule.alpha_bar[-1].sqrt() >= 0.01)
 
@@ -109,9 +128,14 @@ def test_chain_walks_dmlibs_particles(show, start, x0, t):
     np.testing.assert_allclose(numbers["particles"], expected, rtol=1e-6, atol=1e-9)
     assert numbers["mean"] == pytest.approx(expected.mean(), rel=1e-6)
     assert numbers["std"] == pytest.approx(expected.std(), rel=1e-6, abs=1e-9)
+    top, below = shown.drawn()
+    counts, _ = np.histogram(np.clip(expected, -4, 3.999), np.linspace(-4, 4, 41))
+    np.testing.assert_allclose(top["bars"][0], counts / (2000 * 0.2))
+    assert [path[0][-1] for path in below["lines"][:16]] == numbers["particles"][:16]
     if start == "point" and t == 0:
         return  # all mass in one point: there is no density
     grid = torch.tensor(numbers["grid"], dtype=torch.float64)
+    np.testing.assert_allclose(top["lines"][0][1], numbers["density"])
     np.testing.assert_allclose(numbers["density"], chain.density(grid), rtol=1e-6, atol=1e-300)
     a = float(linear_schedule(200, beta_1=5e-4, beta_T=0.1).alpha_bar[t])
     parts = ((1, x0, 0),) if start == "point" else ((0.3, -1.5, 0.25), (0.7, 1, 0.35))
@@ -220,6 +244,49 @@ def test_reduced_motion_steps_instead_of_playing(show):
     shown.page.get_by_role("button", name="Step").click()
     shown.page.wait_for_timeout(200)
     assert shown.get("t") == 350
+
+
+LIVE = """async ([esm, state]) => {
+  const heard = [];
+  const saved = [];
+  const model = {
+    get: (key) => state[key],
+    set(key, value) {
+      state[key] = value;
+      heard.filter(([event]) => event === 'change:' + key).forEach(([, call]) => call());
+    },
+    on: (event, call) => heard.push([event, call]),
+    off: (event, call) => heard.splice(heard.findIndex(([e, f]) => e === event && f === call), 1),
+    save_changes: () => saved.push({ ...state }),
+  };
+  const url = URL.createObjectURL(new Blob([esm], { type: 'text/javascript' }));
+  const el = document.body.appendChild(document.createElement('div'));
+  const stop = (await import(url)).default.render({ model, el });
+  const slider = el.querySelector('input[type=range]');
+  slider.value = Number(slider.value) + 20;
+  slider.dispatchEvent(new Event('input', { bubbles: true }));
+  await new Promise((done) => setTimeout(done, 300));
+  const during = [heard.length, saved.length, el.querySelectorAll('canvas').length];
+  stop();
+  return { during, after: [heard.length, el.childElementCount], saved: saved.at(-1) };
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_module_in_a_live_front_end_saves_its_state_and_leaves_nothing(chromium, name):
+    widget = make(name)
+    page = chromium.new_page()
+    try:
+        result = page.evaluate(LIVE, [str(widget._esm), widget.state()])
+    finally:
+        page.close()
+    listeners, saves, canvases = result["during"]
+    assert listeners > 0
+    assert saves == 1
+    assert canvases > 0
+    assert result["after"] == [0, 0]
+    key = {"ScheduleExplorer": "T"}.get(name, "t")
+    assert result["saved"][key] == getattr(widget, key) + 20
 
 
 # --- predict first -------------------------------------------------------------------------

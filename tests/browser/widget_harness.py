@@ -109,6 +109,13 @@ class Shown:
         red = np.frombuffer(base64.b64decode(packed), dtype=np.uint8)
         return red.reshape(height, width)
 
+    def drawn(self):
+        """Of each plot in order: the lines [xs, ys], bars and markers that are drawn in it."""
+        return self.page.evaluate(
+            "() => Array.from(document.querySelectorAll('.dmw-plot canvas'), ({ drawn }) => ({"
+            " ...drawn, lines: drawn.lines.map(([x, y]) => [Array.from(x), Array.from(y)]) }))"
+        )
+
     def close(self):
         """Nothing was asked from outside and nothing went wrong."""
         self.context.close()

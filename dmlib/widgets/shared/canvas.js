@@ -53,6 +53,7 @@ class Axes {
     this.font = style.fontFamily;
     this.box = [this.left, this.yLabel ? 22 : 8, this.width - 12, this.height - (this.xLabel ? 38 : 22)];
     Object.assign(this, { xlim, ylim });
+    this.canvas.drawn = { lines: [], bars: [], markers: [] }; // what is on show, for the tests
     this.#grid(xticks ?? ticks(...xlim, Math.max(3, this.width / 90)), yticks ?? ticks(...ylim, 4), xformat, yformat);
     return this;
   }
@@ -132,6 +133,7 @@ class Axes {
   /** Several lines [xs, ys] in one stroke; of more than two points a pixel some are left out. */
   lines(all, { color = "blue", width = 2.2, dash = [], alpha = 1 } = {}) {
     const { c } = this;
+    this.canvas.drawn.lines.push(...all);
     this.clip(() => {
       Object.assign(c, { strokeStyle: this.color(color), lineWidth: width, lineJoin: "round", globalAlpha: alpha });
       c.setLineDash(dash);
@@ -151,6 +153,7 @@ class Axes {
   /** Bars of equal width `step` from `start`; one too tall for the axes is cut and says its height. */
   bars(start, step, heights, { color = "blue", alpha = 0.55 } = {}) {
     const { c } = this;
+    this.canvas.drawn.bars.push(heights);
     c.save();
     Object.assign(c, { fillStyle: this.color(color), globalAlpha: alpha });
     heights.forEach((height, i) => {
@@ -180,6 +183,7 @@ class Axes {
   /** A vertical rule at x, with a dot where y is given. */
   marker(x, y, { color = "orange", dash = [] } = {}) {
     const { c, box } = this;
+    this.canvas.drawn.markers.push([x, y]);
     Object.assign(c, { strokeStyle: this.color(color), fillStyle: this.color(color), lineWidth: 1.5 });
     c.setLineDash(dash);
     c.beginPath();
