@@ -56,6 +56,18 @@ class ResidualBlock(nn.Module):
         return self.shortcut(x) + self.conv_2(self.dropout(F.silu(h)))
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v over the last two axes, each (..., N, D).
+
+    Source: Vaswani et al. 2017, eq. 1; the book's equation eq-attention.
+    """
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v)
+    # For the few tokens of a small image the CPU kernel of the call above needs, in bfloat16
+    # and with its backward pass, 8 times as long as these three operations.
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
+
+
 class SelfAttention(nn.Module):
     """Every pixel looks at every other pixel: softmax(Q K^T / sqrt(D)) V around a shortcut.
 
@@ -81,7 +93,7 @@ class SelfAttention(nn.Module):
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C); a view in channels_last
         qkv = self.qkv(tokens).unflatten(2, (3, self.heads, C // self.heads))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, HW, C/heads)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, HW, C)
+        mixed = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, HW, C)
         return x + self.out(mixed).transpose(1, 2).unflatten(2, (H, W))
 
 

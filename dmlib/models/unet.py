@@ -116,6 +116,11 @@ class UNet(nn.Module):
         self.head_norm = nn.GroupNorm(config.groups, first)
         self.head = zeroed(nn.Conv2d(first, folded, 3, padding=1))
 
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes and index of the null class; None if the network knows none."""
+        return self.config.num_classes
+
     def forward(self, xt: Tensor, t: int | Tensor, y: Tensor | None = None) -> Tensor:
         """Predict the noise in xt.
 

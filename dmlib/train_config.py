@@ -1,0 +1,71 @@
+"""How to train: the numbers, and the learning rate that follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the network, the data and the schedule are told apart from it.
+
+    Args:
+        steps: of the optimizer, in all.
+        learning_rate: of AdamW, at its highest.
+        warmup: steps over which the rate rises from 0.
+        hold: share of the steps after the warm-up that keep the highest rate.
+        decay: how it falls to 0 afterwards: "cosine", "linear" or "none".
+        weight_decay: of AdamW.
+        grad_clip: the gradient's norm is cut to this.
+        ema_decay: of the averaged copy.
+        label_dropout: share of labels replaced by the null class, for guidance.
+        accumulation: batches that are added up to one step.
+        bfloat16: compute in bfloat16 where it is safe (autocast); weights stay float32.
+        t_buckets: how many ranges of t the loss is reported for.
+        seed: of everything that is drawn in training.
+        compile: hand the network to torch.compile.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    steps: int
+    learning_rate: float = 2e-3
+    warmup: int = 500
+    hold: float = 0.0
+    decay: str = "cosine"
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    ema_decay: float = 0.999
+    label_dropout: float = 0.1
+    accumulation: int = 1
+    bfloat16: bool = False
+    t_buckets: int = 10
+    seed: int = 0
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low in (("steps", 1), ("accumulation", 1), ("t_buckets", 1), ("warmup", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be >= {low}, got {getattr(self, name)}")
+        for name in ("learning_rate", "grad_clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        if self.decay not in ("cosine", "linear", "none"):
+            raise ValueError(f'decay must be "cosine", "linear" or "none", got {self.decay!r}')
+        if not 0 <= self.hold < 1:
+            raise ValueError(f"hold must lie in [0, 1), got {self.hold}")
+        if not 0 <= self.label_dropout <= 1:
+            raise ValueError(f"label_dropout must lie in [0, 1], got {self.label_dropout}")
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """The rate of step 1, 2, ..., config.steps: a linear rise, then the decay to (nearly) 0."""
+    if step <= config.warmup:
+        return config.learning_rate * step / config.warmup
+    share = (step - config.warmup - 1) / max(1, config.steps - config.warmup)  # in [0, 1)
+    done = max(0.0, share - config.hold) / (1 - config.hold)
+    if config.decay == "cosine":
+        return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+    return config.learning_rate * (1 - done if config.decay == "linear" else 1)
