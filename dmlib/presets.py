@@ -111,11 +111,11 @@ BIG = Preset(
 )
 CIFAR10 = Preset(
     name="cifar10",
-    purpose="the network and recipe of Ho et al. 2020 for CIFAR-10: hours on a large GPU",
+    purpose="the recipe of Ho et al. 2020 for CIFAR-10, our U-Net of the same size: hours on a GPU",
     net=UNetConfig(
         image_size=32,
         channels=3,
-        widths=(128, 256, 256, 256),
+        widths=(128, 256, 288, 288),
         blocks=2,
         attention=(16,),
         heads=1,

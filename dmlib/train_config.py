@@ -54,6 +54,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
         if self.decay not in ("cosine", "linear", "none"):
             raise ValueError(f'decay must be "cosine", "linear" or "none", got {self.decay!r}')
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
         if not 0 <= self.hold < 1:
             raise ValueError(f"hold must lie in [0, 1), got {self.hold}")
         if not 0 <= self.label_dropout <= 1:

@@ -153,6 +153,8 @@ class Training:
         neither on the number of processes nor on how a step is cut into batches.
         """
         x0 = group[0][0]
+        if not x0.is_floating_point():
+            raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}")
         if any(other.shape != x0.shape for other, _ in group):
             raise ValueError(f"batches of one step must have one shape, {tuple(x0.shape)}")
         cut = (len(group), self.accelerator.num_processes, len(x0))
@@ -174,6 +176,8 @@ class Training:
             xt = xt.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             eps_hat = self.wrapped(xt, t, y)
+        # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,
+        # and raises Diverged, where the check would say ValueError and wait for the device.
         return (eps - eps_hat.to(eps.dtype)).square().flatten(1).mean(1)
 
     def _null_class(self) -> int:

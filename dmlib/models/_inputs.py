@@ -28,6 +28,8 @@ def check_inputs(
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return t, _null_class(xt, num_classes) if y is None else y
     weight = next(net.parameters())
+    if not len(xt):
+        raise ValueError(f"xt must hold at least one item, got shape {tuple(xt.shape)}")
     if xt.device.type == "cpu":
         check_float("xt", xt)
     if xt.device != weight.device:

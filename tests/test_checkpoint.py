@@ -1,0 +1,232 @@
+"""Laws of the files: what was written comes back, what is spoilt is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmlib import checkpoint
+from dmlib.checkpoint import CheckpointError
+from dmlib.models import MLP, UNet, UNetConfig
+
+CONFIG = UNetConfig(image_size=8, widths=(16,), blocks=1, attention=(), emb_dim=16, num_classes=2)
+
+
+def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return {
+        "a": torch.randn((3, 4), generator=g),
+        "half": torch.randn(5, generator=g).half(),
+        "state": torch.arange(7, dtype=torch.uint8),
+        "last": torch.randn((2, 3, 4, 4), generator=g).contiguous(
+            memory_format=torch.channels_last
+        ),
+    }
+
+
+def test_what_was_written_comes_back_bit_for_bit(tmp_path):
+    checkpoint.write(tmp_path / "x.safetensors", tensors(), {"kind": "test", "step": 3})
+    got = checkpoint.read(tmp_path / "x.safetensors")
+    assert got.card["kind"] == "test"
+    assert got.card["step"] == 3
+    assert got.tensors.keys() == tensors().keys()
+    for name, x in tensors().items():
+        assert got.tensors[name].dtype == x.dtype
+        assert torch.equal(got.tensors[name], x)
+
+
+def test_nothing_else_is_left_in_the_folder(tmp_path):
+    checkpoint.write(tmp_path / "x.safetensors", tensors(), {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.json", "x.safetensors"]
+
+
+def spoil_truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def spoil_one_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def spoil_foreign(path):
+    path.write_bytes(b"PK\x03\x04" + b"\0" * (path.stat().st_size - 4))
+
+
+def spoil_no_card(path):
+    path.with_suffix(".json").unlink()
+
+
+def spoil_half_card(path):
+    card = path.with_suffix(".json")
+    card.write_text(card.read_text()[:20])
+
+
+def spoil_other_card(path):
+    path.with_suffix(".json").write_text('["not", "ours"]')
+
+
+def spoil_empty(path):
+    path.write_bytes(b"")
+
+
+def spoil_vouched_nonsense(path):
+    """A card that agrees with a file that is no safetensors."""
+    import hashlib
+
+    data = b"nonsense" * 10
+    path.write_bytes(data)
+    card = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    path.with_suffix(".json").write_text(json.dumps(card))
+
+
+SPOILS = [
+    (spoil_truncate, "truncated or changed"),
+    (spoil_one_bit, "SHA-256"),
+    (spoil_foreign, "SHA-256"),
+    (spoil_no_card, "card cannot be read"),
+    (spoil_half_card, "card is not JSON"),
+    (spoil_other_card, "not a card of dmlib"),
+    (spoil_empty, "truncated or changed: 0 bytes"),
+    (spoil_vouched_nonsense, "not a safetensors file"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), SPOILS, ids=[s.__name__ for s, _ in SPOILS])
+def test_spoilt_file_is_refused_with_its_reason_and_the_older_one_loads(tmp_path, spoil, reason):
+    checkpoint.save(tmp_path, tensors(1), {"n": 1}, step=1)
+    newer = checkpoint.save(tmp_path, tensors(2), {"n": 2}, step=2)
+    spoil(newer.path)
+    with pytest.raises(CheckpointError, match=reason):
+        checkpoint.read(newer.path)
+    found, refused = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.card["n"] == 1
+    assert torch.equal(found.tensors["a"], tensors(1)["a"])
+    assert len(refused) == 1
+    assert reason in refused[0]
+
+
+def test_no_good_checkpoint_is_none(tmp_path):
+    assert checkpoint.latest(tmp_path / "not there") == (None, [])
+    bad = checkpoint.save(tmp_path, tensors(), {}, step=1)
+    spoil_truncate(bad.path)
+    found, refused = checkpoint.latest(tmp_path)
+    assert found is None
+    assert len(refused) == 1
+
+
+def test_newest_two_are_kept(tmp_path):
+    for step in (1, 2, 30, 4):
+        checkpoint.save(tmp_path, tensors(), {}, step=step, keep=2)
+    names = sorted(p.name for p in tmp_path.glob("*"))
+    assert names == sorted(f"step_{s:09d}.{e}" for s in (4, 30) for e in ("safetensors", "json"))
+
+
+def test_power_cut_while_writing_leaves_the_older_one(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, tensors(1), {"n": 1}, step=1)
+
+    def cut(*_):
+        raise OSError("no power")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", cut)
+    with pytest.raises(OSError, match="no power"):
+        checkpoint.save(tmp_path, tensors(2), {"n": 2}, step=2)
+    found, _ = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.card["n"] == 1
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_power_cut_before_the_card_leaves_the_older_one(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, tensors(1), {"n": 1}, step=1)
+    whole = checkpoint._replace
+
+    def cut(path, data):
+        if path.suffix == ".json":
+            raise OSError("no power")
+        whole(path, data)
+
+    monkeypatch.setattr(checkpoint, "_replace", cut)
+    with pytest.raises(OSError, match="no power"):
+        checkpoint.save(tmp_path, tensors(2), {"n": 2}, step=2)
+    found, refused = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.card["n"] == 1
+    assert len(refused) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(0, 10**6), flip=st.integers(0, 10**6))
+def test_no_damage_goes_unnoticed(cut, flip, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damage")
+    path = checkpoint.write(folder / "x.safetensors", tensors(), {}).path
+    data = bytearray(path.read_bytes())
+    if cut % 2:
+        data = data[: cut % len(data)]
+    else:
+        data[flip % len(data)] ^= 1 << (flip % 8)
+    path.write_bytes(bytes(data))
+    with pytest.raises(CheckpointError):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    ("card", "match"),
+    [({"x": float("nan")}, r"^card must hold JSON"), ({"x": torch.ones(1)}, r"^card must hold")],
+)
+def test_card_that_is_no_json_is_refused_before_anything_is_written(tmp_path, card, match):
+    with pytest.raises(ValueError, match=match):
+        checkpoint.write(tmp_path / "x.safetensors", tensors(), card)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^path must end in \.safetensors"):
+        checkpoint.write(tmp_path / "x.pt", {}, {})
+    with pytest.raises(ValueError, match=r"^step must be >= 0"):
+        checkpoint.save(tmp_path, {}, {}, step=-1)
+
+
+def test_nets_come_back_from_their_cards(tmp_path):
+    torch.manual_seed(0)
+    unet, mlp = UNet(CONFIG), MLP(2, width=16, depth=2)
+    torch.nn.init.normal_(unet.head.weight)
+    checkpoint.write(
+        tmp_path / "unet.safetensors",
+        {k: x.half() for k, x in unet.state_dict().items()},
+        {"config": asdict(CONFIG)},
+    )
+    checkpoint.write(
+        tmp_path / "mlp.safetensors",
+        mlp.state_dict(),
+        {"config": {"dim": 2, "width": 16, "depth": 2}},
+    )
+    again, _ = checkpoint.load_unet(tmp_path / "unet.safetensors")
+    xt, y = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
+    torch.testing.assert_close(again(xt, 5, y), unet(xt, 5, y), rtol=2e-2, atol=2e-2)
+    assert again.config == CONFIG
+    flat, _ = checkpoint.load_mlp(tmp_path / "mlp.safetensors")
+    for name, p in mlp.state_dict().items():
+        assert torch.equal(flat.state_dict()[name], p)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"widths": [4]}, {"depth": 7}, {**asdict(CONFIG), "blocks": 2}]
+)
+def test_card_of_another_net_is_refused(tmp_path, config):
+    path = tmp_path / "unet.safetensors"
+    checkpoint.write(path, UNet(CONFIG).state_dict(), {"config": config})
+    with pytest.raises(CheckpointError, match=r"describes no U-Net|do not fit"):
+        checkpoint.load_unet(path)
+
+
+def test_unknown_shipped_weights_are_refused():
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        checkpoint.load_shipped("nobody")

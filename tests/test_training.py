@@ -1,0 +1,424 @@
+"""Laws of the training loop: what is averaged, what is drawn, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dmlib import checkpoint, resume, train
+from dmlib.batches import shuffled
+from dmlib.checkpoint import CheckpointError
+from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.schedules import cosine_schedule, linear_schedule
+from dmlib.train_config import TrainConfig
+from dmlib.training import Diverged, Training
+
+SCHEDULE = cosine_schedule(50)
+TINY = UNetConfig(
+    image_size=8, widths=(16, 16), blocks=1, attention=(4,), emb_dim=16, num_classes=3, dropout=0.1
+)
+
+
+def make_data(n: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (n, 1, 8, 8), generator=g, dtype=torch.uint8)
+    return images, torch.randint(0, 3, (n,), generator=g)
+
+
+def make_training(steps: int = 12, *, net: nn.Module | None = None, **changes) -> Training:
+    torch.manual_seed(0)
+    config = TrainConfig(**{"steps": steps, "warmup": 3, "ema_decay": 0.9, **changes})
+    net = net or UNet(TINY).to(memory_format=torch.channels_last)
+    return Training(net, schedule=SCHEDULE, config=config)
+
+
+def batches(start: int = 0, size: int = 8):
+    return shuffled(*make_data(), batch_size=size, start=start)
+
+
+def points(n: int = 8, *, dtype=torch.float64, labels: bool = True):
+    g = torch.Generator().manual_seed(1)
+    while True:
+        x0 = torch.randn((n, 2), generator=g, dtype=dtype)
+        yield x0, torch.randint(0, 3, (n,), generator=g) if labels else None
+
+
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    tensors, _ = resume.state(training)
+    return tensors
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+# The loop
+
+
+def test_record_comes_after_the_optimizers_step():
+    training = make_training()
+    before = training.net.stem.weight.clone()
+    run = training.run(batches())
+    for step in (1, 2, 3):
+        assert next(run).step == training.step == step
+    assert not torch.equal(before, training.net.stem.weight)
+
+
+def test_loop_stopped_and_called_again_equals_one_loop():
+    one, two = make_training(), make_training()
+    torch.manual_seed(7)
+    whole = list(one.run(batches()))
+    torch.manual_seed(7)
+    data = batches()
+    first = [r for _, r in zip(range(4), two.run(data), strict=False)]
+    # The loop above stands after step 4, its fifth batch not yet taken.
+    rest = list(two.run(data))
+    assert [r.loss for r in whole] == [r.loss for r in first + rest]
+    assert_same(weights(one), weights(two))
+
+
+def test_loop_ends_with_its_batches():
+    training = make_training(accumulation=2)
+    data = [b for _, b in zip(range(5), batches(), strict=False)]
+    assert [r.step for r in training.run(data)] == [1, 2]
+
+
+def test_training_lowers_the_loss():
+    records = list(make_training(120, warmup=10).run(batches()))
+    early, late = (sum(r.loss for r in part) / 20 for part in (records[:20], records[-20:]))
+    assert early > 0.7  # the zeroed head starts at E eps^2 = 1
+    assert late < 0.75 * early
+
+
+def test_trained_net_agrees_with_the_exact_denoiser():
+    from dmlib.oracle import GaussianMixture, MixtureOracle
+
+    schedule = linear_schedule(100, beta_1=1e-3, beta_T=0.1)
+    mixture = GaussianMixture(
+        torch.tensor([0.3, 0.7]), torch.tensor([[-1.5], [1.0]]), torch.tensor([0.25, 0.35])
+    )
+    g = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = MLP(1, width=64, depth=2)
+    config = TrainConfig(steps=700, warmup=20, learning_rate=4e-3, ema_decay=0.98)
+    training = Training(net, schedule=schedule, config=config)
+    data = ((mixture.sample(512, generator=g).float(), None) for _ in range(700))
+    for _ in training.run(data):
+        pass
+    oracle = MixtureOracle(mixture, schedule=schedule)
+    for t in (5, 20, 50, 90):
+        x0 = mixture.sample(2000, generator=g).double()
+        bar = schedule.alpha_bar[t]
+        eps = torch.randn(x0.shape, generator=g, dtype=torch.float64)
+        xt = bar.sqrt() * x0 + (1 - bar).sqrt() * eps
+        with torch.no_grad():
+            apart = (training.ema.net(xt.float(), t) - oracle(xt, t)).square().mean()
+        assert apart < 0.02, t
+
+
+def test_bucket_losses_average_to_the_loss():
+    training = make_training(t_buckets=5)
+    seen = []
+    by_bucket = training._by_bucket
+    training._by_bucket = lambda losses, t: seen.append((losses, t)) or by_bucket(losses, t)
+    record = next(training.run(batches(size=32)))
+    losses, t = seen[0]
+    assert record.loss == pytest.approx(losses.mean().item())
+    for k in range(5):  # T = 50: t in 1..10, 11..20, ...
+        inside = (t >= 10 * k + 1) & (t <= 10 * k + 10)
+        assert record.bucket_loss[k] == pytest.approx(losses[inside].mean().item(), rel=1e-5)
+
+
+def test_every_step_of_1_to_T_is_drawn_equally_often():
+    training = make_training()
+    x0 = torch.zeros(20_000, 1)
+    t = training._draw([(x0, None)])[0][0]
+    counts = torch.bincount(t, minlength=51)
+    assert counts[0] == 0
+    assert len(counts) == 51
+    # chi-square with 49 degrees of freedom: above 85.4 once in 1,000 seeds
+    assert ((counts[1:] - 400) ** 2 / 400).sum() < 85.4
+
+
+class Spy(nn.Module):
+    """Predicts with one weight and remembers what it was asked."""
+
+    num_classes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1, dtype=torch.float64))
+        self.asked: list[tuple[torch.Tensor, ...]] = []
+
+    def forward(self, xt, t, y=None):
+        self.asked.append((xt, t, y))
+        return self.w * xt
+
+
+def test_labels_are_dropped_as_often_as_asked():
+    for share in (0.0, 0.2, 1.0):
+        spy = Spy()
+        training = make_training(1, net=spy, label_dropout=share)
+        next(training.run(points(5000)))
+        dropped = (spy.asked[0][2] == 3).double().mean().item()
+        # five standard deviations of a share of 5,000
+        assert abs(dropped - share) <= 5 * math.sqrt(share * (1 - share) / 5000)
+
+
+def test_net_sees_xt_of_the_kernel():
+    spy = Spy()
+    training = make_training(1, net=spy)
+    drawn = []
+    draw = training._draw
+    training._draw = lambda group: drawn.append(draw(group)) or drawn[0]
+    x0, y = next(points())
+    next(training.run([(x0, y)]))
+    (t, eps, _), (xt, asked_t, _) = drawn[0][0], spy.asked[0]
+    bar = SCHEDULE.alpha_bar[t][:, None]
+    assert torch.equal(asked_t, t)
+    torch.testing.assert_close(xt, bar.sqrt() * x0 + (1 - bar).sqrt() * eps)
+
+
+def test_average_follows_the_step_just_taken():
+    spy = Spy()
+    training = make_training(1, net=spy, ema_decay=0.999, warmup=0)
+    next(training.run(points()))
+    assert spy.w.item() != 1
+    expected = 2 / 11 * 1.0 + 9 / 11 * spy.w.item()  # d_1 = (1 + 1) / (10 + 1)
+    assert training.ema.net.w.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_gradient_is_cut_and_its_norm_recorded_before():
+    loose, tight = make_training(grad_clip=1e9), make_training(grad_clip=1e-3)
+    a, b = (next(tr.run(batches())) for tr in (loose, tight))
+    assert a.grad_norm == b.grad_norm > 0.01
+    norms = [
+        torch.stack([p.grad.norm() for p in tr.net.parameters()]).norm().item()
+        for tr in (loose, tight)
+    ]
+    assert norms[0] == pytest.approx(a.grad_norm, rel=1e-4)
+    assert norms[1] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_optimizer_uses_the_rate_of_the_warm_up():
+    training = make_training(warmup=4, learning_rate=0.01)
+    run = training.run(batches())
+    for expected in (0.0025, 0.005, 0.0075, 0.01):
+        assert next(run).learning_rate == pytest.approx(expected)
+        assert training.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+
+
+def test_accumulated_batches_equal_one_big_batch():
+    def trained(size: int, accumulation: int) -> Training:
+        torch.manual_seed(0)
+        net = MLP(2, width=16, num_classes=3).double()
+        training = make_training(4, net=net, accumulation=accumulation)
+        small = (
+            (x0[i : i + size], y[i : i + size]) for x0, y in points(8) for i in range(0, 8, size)
+        )
+        training.records = list(training.run(small))
+        return training
+
+    big, cut = trained(8, 1), trained(2, 4)
+    for a, b in zip(big.records, cut.records, strict=True):
+        assert a.images == b.images == 8
+        assert a.loss == pytest.approx(b.loss, rel=1e-6)
+    for p, q in zip(big.net.parameters(), cut.net.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-9)
+
+
+def test_nan_stops_before_it_reaches_the_weights():
+    spy = Spy()
+    training = make_training(net=spy)
+    run = training.run(points())
+    next(run)
+    kept, averaged = spy.w.item(), training.ema.net.w.item()
+    with torch.no_grad():
+        spy.register_forward_hook(lambda *a: a[2] * math.nan)
+    with pytest.raises(Diverged, match="step 2: loss nan"):
+        next(run)
+    assert (spy.w.item(), training.ema.net.w.item(), training.step) == (kept, averaged, 1)
+
+
+def test_bfloat16_computes_small_and_keeps_float32():
+    training = make_training(bfloat16=True)
+    seen = []
+    training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
+    next(training.run(batches()))
+    assert seen == [torch.bfloat16]
+    assert {p.dtype for p in training.net.parameters()} == {torch.float32}
+
+
+def test_wrong_batches_are_refused():
+    with pytest.raises(ValueError, match="batches hold labels"):
+        next(make_training(net=MLP(2, width=16).double()).run(points()))
+    a, b = next(points(8)), next(points(4))
+    with pytest.raises(ValueError, match="batches of one step must have one shape"):
+        next(make_training(net=Spy(), accumulation=2).run([a, b]))
+    with pytest.raises(ValueError, match=r"^x0 must be floating point"):
+        next(make_training().run([(make_data()[0][:4], None)]))
+
+
+# The batches
+
+
+def test_every_image_is_seen_once_an_epoch_and_orders_differ():
+    images = torch.arange(12)[:, None].float()
+    data = shuffled(images, None, batch_size=4)
+    epochs = [torch.cat([next(data)[0] for _ in range(3)]).flatten() for _ in range(3)]
+    for epoch in epochs:
+        assert epoch.sort().values.equal(images.flatten())
+    assert not epochs[0].equal(epochs[1])
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 7])
+def test_batches_can_be_entered_anywhere(start):
+    straight = shuffled(*make_data(20), batch_size=6)
+    for _ in range(start):
+        next(straight)
+    entered = shuffled(*make_data(20), batch_size=6, start=start)
+    for _ in range(5):
+        for a, b in zip(next(straight), next(entered), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_shares_of_a_batch_make_up_the_batch():
+    whole = shuffled(*make_data(20), batch_size=6)
+    shares = [shuffled(*make_data(20), batch_size=6, share=(r, 3)) for r in range(3)]
+    for _ in range(5):
+        parts = [next(s) for s in shares]
+        x0, y = next(whole)
+        assert torch.cat([p[0] for p in parts]).equal(x0)
+        assert torch.cat([p[1] for p in parts]).equal(y)
+
+
+def test_bytes_become_minus_one_to_one():
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    x0, y = next(shuffled(images, None, batch_size=2))
+    assert x0.flatten().sort().values.tolist() == [-1.0, 1.0]
+    assert y is None
+
+
+def test_wrong_batch_sizes_are_refused():
+    for arguments in ({"batch_size": 21}, {"batch_size": 0}, {"batch_size": 5, "share": (0, 2)}):
+        with pytest.raises(ValueError, match=r"^batch_size must"):
+            shuffled(*make_data(20), **arguments)
+    with pytest.raises(ValueError, match=r"^labels must"):
+        shuffled(make_data(20)[0], make_data(21)[1], batch_size=2)
+
+
+# Stop and go on
+
+
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path):
+    torch.manual_seed(3)
+    straight = make_training()
+    whole = list(straight.run(batches()))
+    first = make_training()
+    records = [r for _, r in zip(range(5), first.run(batches()), strict=False)]
+    checkpoint.save(tmp_path, *resume.state(first), step=first.step)
+    torch.manual_seed(99)
+    second = make_training()
+    found, _ = checkpoint.latest(tmp_path)
+    assert found is not None
+    resume.restore(second, found)
+    records += list(second.run(batches(start=second.step)))
+    assert [r.loss for r in records] == [r.loss for r in whole]
+    assert [r.grad_norm for r in records] == [r.grad_norm for r in whole]
+    assert_same(weights(second), weights(straight))
+
+
+WORKER = """
+    import sys, warnings
+    warnings.simplefilter("error")
+    from dmlib import checkpoint, resume
+    from test_training import batches, make_training
+    training = make_training(60)
+    found, _ = checkpoint.latest(sys.argv[1])
+    if found is not None:
+        resume.restore(training, found)
+    for record in training.run(batches(start=training.step)):
+        if record.step % 4 == 0:
+            checkpoint.save(sys.argv[1], *resume.state(training), step=record.step)
+        print(record.step, flush=True)
+"""
+
+
+def start_worker(folder: Path) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
+    dice = random.Random(11)
+    for _ in range(3):
+        with start_worker(tmp_path) as worker:
+            assert worker.stdout is not None
+            # Somewhere in the next 20 steps: between two lines, or while a file is written.
+            for _ in range(dice.randint(1, 20)):
+                worker.stdout.readline()
+            time.sleep(dice.random() * 0.02)
+            worker.send_signal(signal.SIGKILL)
+    with start_worker(tmp_path) as worker:
+        out, _ = worker.communicate()
+    assert worker.returncode == 0
+    assert out.split()[-1] == "60"
+    found, _ = checkpoint.latest(tmp_path)
+    straight = make_training(60)
+    for _ in straight.run(batches()):
+        pass
+    assert found is not None
+    assert_same(found.tensors, {k: x.contiguous() for k, x in weights(straight).items()})
+
+
+def test_state_of_another_net_or_schedule_is_refused(tmp_path):
+    saved = checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
+    mlp = make_training(net=MLP(2, width=16))
+    with pytest.raises(CheckpointError, match="holds another network"):
+        resume.restore(mlp, saved)
+    training = make_training()
+    training.schedule = linear_schedule(50)
+    with pytest.raises(CheckpointError, match="trained with the schedule 'cosine', T = 50"):
+        resume.restore(training, saved)
+    foreign = checkpoint.write(tmp_path / "x.safetensors", {"a": torch.ones(1)}, {})
+    with pytest.raises(CheckpointError, match="no state of a training"):
+        resume.restore(make_training(), foreign)
+
+
+# The command
+
+
+@pytest.mark.slow
+def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, capsys):
+    folder = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    assert train.main([*folder, "--steps", "2"]) == 0
+    assert train.main([*folder, "--steps", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "going on after step 2" in out
+    assert "183,364 parameters" in out
+    lines = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in lines] == [2, 4]
+    net, card = checkpoint.load_unet(tmp_path / "weights.safetensors")
+    found, _ = checkpoint.latest(tmp_path)
+    assert found is not None
+    for name, x in net.state_dict().items():
+        assert torch.equal(x, found.tensors[f"ema.{name}"])
+    assert card["steps"] == 4
+    assert card["recipe"]["net"] == json.loads(json.dumps(card["config"]))
