@@ -15,7 +15,8 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.schedules import cosine_schedule, linear_schedule
 
 ASSETS = Path(__file__).parent / "assets"
 Card = dict[str, Any]
@@ -178,8 +179,10 @@ def _replace(path: Path, data: bytes) -> None:
             os.close(handle)
 
 
-def load_unet(path: Path | str) -> tuple[UNet, Card]:
+def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
     """Build the U-Net of a card's "config" and give it the file's weights, as float32.
+
+    It answers with eps_hat, also where the card says that it predicts v inside.
 
     Args:
         path: ends in .safetensors.
@@ -195,7 +198,20 @@ def load_unet(path: Path | str) -> tuple[UNet, Card]:
         net = UNet(UNetConfig(**checkpoint.card["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the card describes no U-Net ({error!r})") from None
-    return _filled(net, checkpoint), checkpoint.card
+    return _answering_eps(_filled(net, checkpoint), checkpoint), checkpoint.card
+
+
+def _answering_eps(net: UNet, checkpoint: Checkpoint) -> UNet | EpsFromV:
+    card = checkpoint.card
+    if card.get("predicts", "eps") == "eps":
+        return net
+    makers = {"cosine": cosine_schedule, "linear": linear_schedule}
+    if card["predicts"] != "v" or card.get("schedule") not in makers:
+        raise CheckpointError(
+            f"{checkpoint.path}: the card says that it predicts {card['predicts']!r} with the "
+            f"schedule {card.get('schedule')!r}; known are eps and v, cosine and linear"
+        )
+    return EpsFromV(net, makers[card["schedule"]](card["T"]).alpha_bar).eval()
 
 
 def load_mlp(path: Path | str) -> tuple[MLP, Card]:
@@ -208,7 +224,7 @@ def load_mlp(path: Path | str) -> tuple[MLP, Card]:
     return _filled(net, checkpoint), checkpoint.card
 
 
-def load_shipped(name: str = "fashion_unet") -> tuple[UNet, Card]:
+def load_shipped(name: str = "fashion_unet") -> tuple[UNet | EpsFromV, Card]:
     """The trained U-Net that comes with dmlib, checked against its card's SHA-256.
 
     Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmlib.models import UNetConfig
+import torch
+
+from dmlib.models import EpsFromV, UNet, UNetConfig
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from dmlib.train_config import TrainConfig
 
@@ -18,6 +20,7 @@ class Preset:
         purpose: one sentence for whoever chooses.
         net: the network's shape.
         train: how to train it.
+        predicts: "eps", or "v" (inside, see `EpsFromV`).
         batch_size: of all processes together, for one pass; times train.accumulation for a step.
         data: "sample" (shipped with dmlib), "fashion" or "cifar10".
         schedule: "cosine" or "linear".
@@ -31,6 +34,7 @@ class Preset:
     net: UNetConfig
     train: TrainConfig
     batch_size: int
+    predicts: str = "eps"
     data: str = "fashion"
     schedule: str = "cosine"
     T: int = 1000
@@ -42,9 +46,16 @@ class Preset:
             raise ValueError(f'data must be "sample", "fashion" or "cifar10", got {self.data!r}')
         if self.schedule not in ("cosine", "linear"):
             raise ValueError(f'schedule must be "cosine" or "linear", got {self.schedule!r}')
+        if self.predicts not in ("eps", "v"):
+            raise ValueError(f'predicts must be "eps" or "v", got {self.predicts!r}')
         for name in ("batch_size", "T", "preview_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+
+    def make_net(self) -> UNet | EpsFromV:
+        """An untrained network that answers with eps_hat; draws from torch's global generator."""
+        net = UNet(self.net).to(memory_format=torch.channels_last)
+        return net if self.predicts == "eps" else EpsFromV(net, self.make_schedule().alpha_bar)
 
     def make_schedule(self) -> NoiseSchedule:
         """The variance schedule that the preset names."""
@@ -57,7 +68,8 @@ SMOKE = Preset(
     name="smoke",
     purpose="does it run at all: under a minute on a CPU, shipped data, no garments yet",
     net=UNetConfig(widths=(32, 32), blocks=1, attention=(7,), emb_dim=32, num_classes=10, patch=2),
-    train=TrainConfig(steps=150, warmup=20, ema_decay=0.98),
+    train=TrainConfig(steps=150, warmup=20, weighting="v", ema_decay=0.98),
+    predicts="v",
     batch_size=64,
     data="sample",
     preview_every=50,
@@ -67,7 +79,8 @@ CPU = Preset(
     name="cpu",
     purpose="recognisable garments from two CPU cores in about 15 minutes",
     net=_SMALL,
-    train=TrainConfig(steps=2_500, warmup=200, ema_decay=0.995, bfloat16=True),
+    train=TrainConfig(steps=2_500, warmup=200, weighting="v", ema_decay=0.995, bfloat16=True),
+    predicts="v",
     batch_size=128,
     preview_every=250,
     save_every=250,
@@ -76,8 +89,11 @@ SHIPPED = Preset(
     name="shipped",
     purpose="the weights that come with dmlib: the cpu recipe, given an hour or more",
     net=_SMALL,
-    train=TrainConfig(steps=9_000, warmup=200, hold=0.5, ema_decay=0.999, bfloat16=True),
-    batch_size=128,
+    train=TrainConfig(
+        steps=14_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
+    ),
+    predicts="v",
+    batch_size=64,
     preview_every=500,
     save_every=250,
 )
@@ -85,7 +101,10 @@ T4 = Preset(
     name="t4",
     purpose="good garments on a free Colab GPU",
     net=UNetConfig(widths=(64, 128, 128), blocks=2, attention=(7, 14), num_classes=10),
-    train=TrainConfig(steps=20_000, learning_rate=1e-3, warmup=500, ema_decay=0.9995),
+    train=TrainConfig(
+        steps=20_000, learning_rate=1e-3, warmup=500, weighting="v", ema_decay=0.9995
+    ),
+    predicts="v",
     batch_size=128,
 )
 BIG = Preset(
@@ -103,10 +122,12 @@ BIG = Preset(
         steps=30_000,
         learning_rate=6e-4,
         warmup=1_000,
+        weighting="v",
         ema_decay=0.9995,
         bfloat16=True,
         compile=True,
     ),
+    predicts="v",
     batch_size=256,
 )
 CIFAR10 = Preset(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dmlib import checkpoint
 from dmlib.ema import EMA
+from dmlib.models import EpsFromV
 from dmlib.presets import Preset
 from dmlib.schedules import NoiseSchedule
 from dmlib.training import Record, Training
@@ -30,14 +31,19 @@ class RunLog:
     Args:
         folder: of the run.
         recipe: what is trained.
+        step: that the run goes on after; lines of later steps, which a crash undid, are dropped.
     """
 
-    def __init__(self, folder: Path, recipe: Preset) -> None:
+    def __init__(self, folder: Path, recipe: Preset, *, step: int = 0) -> None:
         self.folder, self.recipe = folder, recipe
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
         self.waiting: list[Record] = []
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        text = self.path.read_text() if self.path.exists() else ""
+        # What a crash cut in half has no newline at its end.
+        lines = [x for x in text.splitlines(keepends=True) if x.endswith("\n")]
+        lines = [x for x in lines if json.loads(x)["step"] <= step]
+        self.path.write_text("".join(lines))
         self.before = json.loads(lines[-1])["seconds"] if lines else 0.0
 
     def add(self, record: Record, ema: EMA) -> None:
@@ -75,13 +81,15 @@ class RunLog:
 
     def finish(self, training: Training) -> Path:
         """Write the averaged weights with their card; return where."""
-        tensors = training.ema.net.state_dict()
+        averaged = training.ema.net
+        inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
+        tensors = inner.state_dict()
         card = {
             "kind": "dmlib unet",
             "config": asdict(self.recipe.net),
             "preset": self.recipe.name,
             "recipe": asdict(self.recipe),
-            "predicts": "eps",
+            "predicts": self.recipe.predicts,
             "schedule": self.recipe.schedule,
             "T": self.recipe.T,
             "command": f"python -m dmlib.train --preset {self.recipe.name}",

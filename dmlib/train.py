@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmlib import checkpoint, resume
 from dmlib.batches import load_data, shuffled
-from dmlib.models import UNet
 from dmlib.presets import Preset, preset
 from dmlib.runlog import RunLog
 from dmlib.training import Batch, Diverged, OneDevice, Training
@@ -33,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     # The start of the weights depends on nothing else, and nobody else's random numbers move.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        net = UNet(recipe.net).to(memory_format=torch.channels_last)
+        net = recipe.make_net()
     training = Training(
         net, schedule=recipe.make_schedule(), config=recipe.train, accelerator=accelerator
     )
@@ -86,7 +85,7 @@ def _accelerator(device: str | None) -> Any:
     return OneDevice(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _announce(recipe: Preset, net: UNet, images: Tensor, *, folder: Path) -> None:
+def _announce(recipe: Preset, net: nn.Module, images: Tensor, *, folder: Path) -> None:
     parameters = sum(p.numel() for p in net.parameters())
     per_step = recipe.batch_size * recipe.train.accumulation
     print(f"preset {recipe.name}: {recipe.purpose}")
@@ -96,7 +95,7 @@ def _announce(recipe: Preset, net: UNet, images: Tensor, *, folder: Path) -> Non
 
 def _run(training: Training, recipe: Preset, batches: Iterator[Batch], *, folder: Path) -> int:
     main_process = training.accelerator.is_main_process
-    log = RunLog(folder, recipe) if main_process else None
+    log = RunLog(folder, recipe, step=training.step) if main_process else None
 
     def keep() -> None:
         if main_process:

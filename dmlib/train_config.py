@@ -22,6 +22,8 @@ class TrainConfig:
         label_dropout: share of labels replaced by the null class, for guidance.
         accumulation: batches that are added up to one step.
         bfloat16: compute in bfloat16 where it is safe (autocast); weights stay float32.
+        weighting: of the squared error by t: "simple" (none: L_simple), or "v", 1 / alpha_bar_t,
+            which makes it the squared error of v.
         t_buckets: how many ranges of t the loss is reported for.
         seed: of everything that is drawn in training.
         compile: hand the network to torch.compile.
@@ -41,6 +43,7 @@ class TrainConfig:
     label_dropout: float = 0.1
     accumulation: int = 1
     bfloat16: bool = False
+    weighting: str = "simple"
     t_buckets: int = 10
     seed: int = 0
     compile: bool = False
@@ -58,6 +61,8 @@ class TrainConfig:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
         if not 0 <= self.hold < 1:
             raise ValueError(f"hold must lie in [0, 1), got {self.hold}")
+        if self.weighting not in ("simple", "v"):
+            raise ValueError(f'weighting must be "simple" or "v", got {self.weighting!r}')
         if not 0 <= self.label_dropout <= 1:
             raise ValueError(f"label_dropout must lie in [0, 1], got {self.label_dropout}")
 

@@ -27,7 +27,7 @@ class Record:
 
     Args:
         step: 1 after the first.
-        loss: mean over the step's images and pixels of (eps - eps_hat)^2.
+        loss: mean over the step's images and pixels of (eps - eps_hat)^2, without weights.
         bucket_loss: the same by ranges of t, from small t to large; NaN where t was not drawn.
         grad_norm: before it was cut.
         learning_rate: that the step used.
@@ -105,6 +105,13 @@ class Training:
         self.wrapped = torch.compile(wrapped) if config.compile else wrapped
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
+        # (T+1,): of the squared error in eps; |v - v_hat|^2 = |eps - eps_hat|^2 / alpha_bar_t
+        weight = torch.ones_like(schedule.alpha_bar)
+        if config.weighting == "v":
+            if schedule.alpha_bar[-1] == 0:
+                raise ValueError('weighting "v" needs a schedule with alpha_bar_T > 0')
+            weight = 1 / schedule.alpha_bar
+        self.weight = weight.to(self.device)
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Record]:
         """Train until config.steps or until the batches end; stop, and call again, as you like.
@@ -142,7 +149,8 @@ class Training:
             quiet = contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with quiet:
                 losses = self._losses(x0.to(self.device), y, draw)
-                self.accelerator.backward(losses.mean() / len(group))
+                weighted = losses * self.weight[draw[0]].to(losses.dtype)
+                self.accelerator.backward(weighted.mean() / len(group))
             sums += self._by_bucket(losses.detach(), draw[0])
         return self.accelerator.reduce(sums, reduction="sum")
 

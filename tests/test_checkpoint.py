@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dmlib import checkpoint
 from dmlib.checkpoint import CheckpointError
-from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.schedules import cosine_schedule
 
 CONFIG = UNetConfig(image_size=8, widths=(16,), blocks=1, attention=(), emb_dim=16, num_classes=2)
 
@@ -215,6 +216,22 @@ def test_nets_come_back_from_their_cards(tmp_path):
     flat, _ = checkpoint.load_mlp(tmp_path / "mlp.safetensors")
     for name, p in mlp.state_dict().items():
         assert torch.equal(flat.state_dict()[name], p)
+
+
+def test_net_that_predicts_v_answers_with_eps(tmp_path):
+    net = UNet(CONFIG)
+    torch.nn.init.normal_(net.head.weight)
+    card = {"config": asdict(CONFIG), "predicts": "v", "schedule": "cosine", "T": 100}
+    path = tmp_path / "x.safetensors"
+    checkpoint.write(path, net.state_dict(), card)
+    again, _ = checkpoint.load_unet(path)
+    xt, y = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
+    expected = EpsFromV(net, cosine_schedule(100).alpha_bar)(xt, 60, y)
+    torch.testing.assert_close(again(xt, 60, y), expected)
+    for change in ({"predicts": "x0"}, {"schedule": "mine"}):
+        checkpoint.write(path, net.state_dict(), {**card, **change})
+        with pytest.raises(CheckpointError, match="known are eps and v"):
+            checkpoint.load_unet(path)
 
 
 @pytest.mark.parametrize(

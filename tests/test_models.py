@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
 from dmlib.models.blocks import ResidualBlock, SelfAttention, attend
 from dmlib.models.embedding import sinusoidal_embedding
+from dmlib.schedules import cosine_schedule
 
 SMALL = UNetConfig(
     image_size=8, channels=1, widths=(16, 24), blocks=2, attention=(4,), emb_dim=16, num_classes=3
@@ -306,3 +307,40 @@ def test_strided_input_gives_the_same():
     strided = xt.repeat_interleave(2, dim=3)[..., ::2]
     assert not strided.is_contiguous()
     torch.testing.assert_close(net(strided, t, y), net(xt, t, y))
+
+
+def test_eps_from_v_is_the_textbook_conversion():
+    schedule, net = cosine_schedule(1000), make_net().double()
+    wrapped, (xt, t, y) = EpsFromV(net, schedule.alpha_bar), make_input()
+    xt = xt.double()
+    bar = schedule.alpha_bar[t].view(-1, 1, 1, 1)
+    eps_hat, v_hat = wrapped(xt, t, y), net(xt, t, y)
+    # v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, appendix D)
+    x0_hat = (xt - (1 - bar).sqrt() * eps_hat) / bar.sqrt()
+    torch.testing.assert_close(
+        bar.sqrt() * eps_hat - (1 - bar).sqrt() * x0_hat, v_hat, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(wrapped(xt, 40, y), wrapped(xt, torch.tensor([40] * 3), y))
+
+
+def test_eps_from_v_keeps_x0_hat_tame_where_all_is_noise():
+    schedule = cosine_schedule(1000)
+    wrapped, (xt, _, y) = EpsFromV(make_net(), schedule.alpha_bar), make_input()
+    bar = schedule.alpha_bar[1000]
+    v_hat = wrapped.net(xt, 1000, y)
+    x0_hat = (xt.double() - (1 - bar).sqrt() * wrapped(xt, 1000, y).double()) / bar.sqrt()
+    # x0_hat = sqrt(alpha_bar) xt - sqrt(1 - alpha_bar) v_hat; float32 leaves about 0.003 of it
+    assert (x0_hat + v_hat).abs().max() < 0.01
+
+
+def test_eps_from_v_refuses_steps_beyond_the_schedule():
+    wrapped, (xt, t, y) = EpsFromV(make_net(), cosine_schedule(100).alpha_bar), make_input()
+    with pytest.raises(ValueError, match=r"^t must be in 0..100, got 900"):
+        wrapped(xt, t, y)
+    with pytest.raises(ValueError, match=r"^xt must have shape"):
+        wrapped(xt[..., 1:], t, y)
+
+
+def test_tables_of_eps_from_v_are_no_weights():
+    wrapped = EpsFromV(make_net(), cosine_schedule(100).alpha_bar)
+    assert set(wrapped.state_dict()) == {f"net.{k}" for k in wrapped.net.state_dict()}

@@ -39,7 +39,9 @@ def test_unknown_preset_is_refused():
         preset("huge")
 
 
-@pytest.mark.parametrize("change", [{"data": "mnist"}, {"schedule": "flat"}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "change", [{"data": "mnist"}, {"predicts": "x0"}, {"schedule": "flat"}, {"batch_size": 0}]
+)
 def test_impossible_preset_is_refused(change):
     with pytest.raises(ValueError, match=f"^{next(iter(change))} must be"):
         replace(SMOKE, **change)
@@ -57,6 +59,7 @@ def test_impossible_preset_is_refused(change):
         {"label_dropout": 1.5},
         {"hold": 1.0},
         {"ema_decay": 1.0},
+        {"weighting": "x0"},
     ],
 )
 def test_impossible_training_is_refused(change):

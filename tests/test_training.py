@@ -254,6 +254,38 @@ def test_nan_stops_before_it_reaches_the_weights():
     assert (spy.w.item(), training.ema.net.w.item(), training.step) == (kept, averaged, 1)
 
 
+def test_weighting_v_is_the_squared_error_of_v():
+    def gradient(weighting: str) -> tuple[float, Training, list]:
+        spy, drawn = Spy(), []
+        training = make_training(1, net=spy, weighting=weighting, grad_clip=1e9)
+        draw = training._draw
+        training._draw = lambda group: drawn.append(draw(group)) or drawn[0]
+        training.record = next(training.run(points(64)))
+        return spy.w.grad.item(), training, [*drawn[0][0], spy.asked[0][0]]
+
+    plain, weighted = gradient("simple"), gradient("v")
+    t, eps, _, xt = weighted[2]
+    bar = SCHEDULE.alpha_bar[t][:, None]
+    w = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    x0 = next(points(64))[0]
+    v = bar.sqrt() * eps - (1 - bar).sqrt() * x0
+    eps_hat = w * xt
+    v_hat = (eps_hat - (1 - bar).sqrt() * xt) / bar.sqrt()
+    (v - v_hat).square().mean().backward()
+    assert weighted[0] == pytest.approx(w.grad.item(), rel=1e-6)
+    assert plain[0] != pytest.approx(weighted[0], rel=0.1)
+    # What is reported is L_simple, whatever was minimised.
+    assert plain[1].record.loss == weighted[1].record.loss
+
+
+def test_weighting_v_needs_signal_at_the_end():
+    from dmlib.schedules import zero_terminal_snr
+
+    config = TrainConfig(steps=1, weighting="v")
+    with pytest.raises(ValueError, match="needs a schedule with alpha_bar_T > 0"):
+        Training(Spy(), schedule=zero_terminal_snr(SCHEDULE), config=config)
+
+
 def test_bfloat16_computes_small_and_keeps_float32():
     training = make_training(bfloat16=True)
     seen = []
@@ -402,6 +434,17 @@ def test_state_of_another_net_or_schedule_is_refused(tmp_path):
         resume.restore(make_training(), foreign)
 
 
+def test_lines_that_a_crash_undid_are_dropped(tmp_path):
+    from dmlib.presets import SMOKE
+    from dmlib.runlog import RunLog
+
+    lines = [json.dumps({"step": s, "seconds": s / 10}) + "\n" for s in (25, 50, 75)]
+    (tmp_path / "log.jsonl").write_text("".join(lines) + '{"step": 100, "sec')
+    log = RunLog(tmp_path, SMOKE, step=50)
+    assert (tmp_path / "log.jsonl").read_text() == "".join(lines[:2])
+    assert log.before == 5.0
+
+
 # The command
 
 
@@ -415,6 +458,7 @@ def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, c
     assert "183,364 parameters" in out
     lines = [json.loads(x) for x in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [2, 4]
+    assert lines[0]["seconds"] < lines[1]["seconds"]
     net, card = checkpoint.load_unet(tmp_path / "weights.safetensors")
     found, _ = checkpoint.latest(tmp_path)
     assert found is not None

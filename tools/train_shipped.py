@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from dmlib import checkpoint, resume, train
-from dmlib.models import UNet
+from dmlib.models import EpsFromV, UNet
 from dmlib.presets import SHIPPED
 from dmlib.runlog import preview
 
@@ -33,12 +33,12 @@ ORIGIN = {
 }
 
 
-def averaged(folder: Path) -> tuple[UNet, dict]:
+def averaged(folder: Path) -> tuple[UNet | EpsFromV, dict]:
     """The averaged network of the newest checkpoint, and that checkpoint's card."""
     found, _ = checkpoint.latest(folder)
     if found is None or found.card.get("kind") != resume.KIND:
         raise SystemExit(f"no checkpoint of a training in {folder}")
-    net = UNet(SHIPPED.net)
+    net = SHIPPED.make_net()
     prefix = "ema."
     net.load_state_dict(
         {k.removeprefix(prefix): x for k, x in found.tensors.items() if k.startswith(prefix)}
@@ -51,8 +51,9 @@ def ship_weights(folder: Path) -> None:
     net, state = averaged(folder)
     schedule = SHIPPED.make_schedule()
     exact = preview(net, schedule).astype(float)
-    half = {k: x.half() for k, x in net.state_dict().items()}
-    net.load_state_dict({k: x.float() for k, x in half.items()})
+    inner = net.net if isinstance(net, EpsFromV) else net
+    half = {k: x.half() for k, x in inner.state_dict().items()}
+    inner.load_state_dict({k: x.float() for k, x in half.items()})
     rounded = preview(net, schedule).astype(float)
     last = log_lines(folder)[-1]
     steps = state["train"]["steps"]
@@ -62,7 +63,7 @@ def ship_weights(folder: Path) -> None:
         **ORIGIN,
         "config": asdict(SHIPPED.net),
         "classes": "0..9 as in the data set, 10 is the null class",
-        "predicts": "eps",
+        "predicts": SHIPPED.predicts,
         "input": "images in [-1, 1], (B, 1, 28, 28); t in 1..T",
         "schedule": SHIPPED.schedule,
         "T": SHIPPED.T,

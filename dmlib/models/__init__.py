@@ -2,5 +2,6 @@
 
 from dmlib.models.mlp import MLP
 from dmlib.models.unet import UNet, UNetConfig
+from dmlib.models.velocity import EpsFromV
 
-__all__ = ["MLP", "UNet", "UNetConfig"]
+__all__ = ["MLP", "EpsFromV", "UNet", "UNetConfig"]
