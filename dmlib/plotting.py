@@ -154,10 +154,14 @@ def two_processes(axes: Axes, images: Numbers, *, labels: Sequence[str]) -> Axes
         images: (N, H, W) or (N, 1, H, W), x_0 first and x_T last.
         labels: one for each image.
     """
-    image_grid(axes, images, labels=labels)
+    image_grid(axes, images)
+    _check_labels("labels", labels, len(images))
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    for j, label in enumerate(labels):
+        middle = (j + 0.5) * right / len(labels)
+        axes.text(middle, -0.08 * bottom, label, ha="center", va="bottom")
     arrow = {"arrowstyle": "-|>", "lw": 2.2, "mutation_scale": 18}
-    above, below = -0.42 * bottom, 1.2 * bottom
+    above, below = -0.5 * bottom, 1.2 * bottom
     axes.annotate(
         "", (right, above), (0, above), arrowprops=arrow | {"color": NOISE}, annotation_clip=False
     )
@@ -168,7 +172,7 @@ def two_processes(axes: Axes, images: Numbers, *, labels: Sequence[str]) -> Axes
     reverse = r"reverse process $p_\theta(x_{t-1} \mid x_t)$: remove noise; learned by a network"
     axes.text(right / 2, above - 0.08 * bottom, forward, ha="center", va="bottom", color=NOISE)
     axes.text(right / 2, below + 0.1 * bottom, reverse, ha="center", va="top", color="#00664A")
-    axes.set_ylim(1.6 * bottom, -0.85 * bottom)
+    axes.set_ylim(1.6 * bottom, -0.95 * bottom)
     return axes
 
 
