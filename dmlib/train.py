@@ -115,7 +115,7 @@ def _run(training: Training, recipe: Preset, batches: Iterator[Batch], *, folder
     except Diverged as error:
         print(f"stopped: {error}; the last good checkpoint is kept in {folder}")
         return 1
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         half = max(1, recipe.batch_size // 2)
         print(
             f"out of memory with batches of {recipe.batch_size}; the same training in smaller "

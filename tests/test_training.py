@@ -466,3 +466,29 @@ def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, c
         assert torch.equal(x, found.tensors[f"ema.{name}"])
     assert card["steps"] == 4
     assert card["recipe"]["net"] == json.loads(json.dumps(card["config"]))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "stopped after step 1; same command to go on"),
+        (Diverged("step 2: loss nan"), 1, "the last good checkpoint is kept in"),
+        (torch.cuda.OutOfMemoryError(), 1, "--batch-size 32 --accumulation 2"),
+    ],
+    ids=["interrupt", "nan", "memory"],
+)
+def test_trouble_ends_with_a_sentence_that_helps(
+    tmp_path, capsys, monkeypatch, trouble, code, sentence
+):
+    run = Training.run
+
+    def troubled(self, batches):
+        yield next(run(self, batches))
+        raise trouble
+
+    monkeypatch.setattr(Training, "run", troubled)
+    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    assert train.main([*command, "--steps", "5"]) == code
+    assert sentence in capsys.readouterr().out
+    found, _ = checkpoint.latest(tmp_path)
+    assert (found is not None) == (code == 130)
