@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -247,3 +248,26 @@ def test_card_of_another_net_is_refused(tmp_path, config):
 def test_unknown_shipped_weights_are_refused():
     with pytest.raises(CheckpointError, match="cannot be read"):
         checkpoint.load_shipped("nobody")
+
+
+def test_shipped_weights_are_those_of_their_card():
+    net, card = checkpoint.load_shipped()
+    assert card["bytes"] < 10_000_000
+    assert {"data", "licence", "command", "revision", "device", "seconds", "seed"} <= card.keys()
+    xt = torch.randn((2, 1, 28, 28), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        apart = net(xt, 700, torch.tensor([1, 1])) - net(xt, 700, torch.tensor([9, 9]))
+    assert apart.abs().max() > 0.01  # it has learned to tell trousers from boots
+
+
+def test_shipped_run_is_that_of_its_card_and_needs_no_pickle():
+    import hashlib
+
+    path = checkpoint.ASSETS / "fashion_run.npz"
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert path.stat().st_size == card["bytes"] <= 300_000
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
+    run = np.load(path, allow_pickle=False)
+    assert run["grid"].shape[1:] == (20, 28, 28)
+    assert (np.diff(run["step"]) > 0).all()
+    assert run["loss"][-1] < 0.2 < run["loss"][0]

@@ -90,7 +90,9 @@ def ship_weights(folder: Path) -> None:
 
 
 def log_lines(folder: Path) -> list[dict]:
-    return [json.loads(x) for x in (folder / "log.jsonl").read_text().splitlines()]
+    """One line a step: where a run was cut off and went on, the later one counts."""
+    lines = [json.loads(x) for x in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
 
 
 def ship_run(folder: Path, *, points: int = 240, grids: int = 16, each: int = 2) -> None:
