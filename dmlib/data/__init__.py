@@ -1,1 +1,37 @@
-"""Data."""
+"""Data: a shipped sample of real images, the full sets, and toys whose law is known exactly."""
+
+from dmlib.data.cifar import CIFAR10_CLASS_NAMES, cifar10
+from dmlib.data.download import DataError
+from dmlib.data.fashion import CLASS_NAMES, fashion_mnist
+from dmlib.data.sample import fashion_sample, fashion_sample_indices
+from dmlib.data.scaling import to_uint8, to_unit
+from dmlib.data.toys import (
+    ground_truth_mixture,
+    ground_truth_mixture_2d,
+    swiss_roll,
+    swiss_roll_3d,
+    swiss_roll_3d_moments,
+    swiss_roll_moments,
+    two_moons,
+    two_moons_moments,
+)
+
+__all__ = [
+    "CIFAR10_CLASS_NAMES",
+    "CLASS_NAMES",
+    "DataError",
+    "cifar10",
+    "fashion_mnist",
+    "fashion_sample",
+    "fashion_sample_indices",
+    "ground_truth_mixture",
+    "ground_truth_mixture_2d",
+    "swiss_roll",
+    "swiss_roll_3d",
+    "swiss_roll_3d_moments",
+    "swiss_roll_moments",
+    "to_uint8",
+    "to_unit",
+    "two_moons",
+    "two_moons_moments",
+]
