@@ -12,9 +12,18 @@ def check_float(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
     if not x.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {x.dtype}; mend: {name}.float()")
+    check_values(name, x)
     if not torch.isfinite(x).all():
         bad = int((~torch.isfinite(x)).sum())
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
+
+
+def check_values(name: str, x: Tensor) -> None:
+    """Raise unless `x` holds values that can be computed with."""
+    if x.is_meta:
+        raise ValueError(f"{name} must hold values, got a tensor on the device meta")
+    if x.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got {x.layout}; mend: {name}.to_dense()")
 
 
 def check_like(name: str, x: Tensor, like_name: str, like: Tensor) -> None:
@@ -38,6 +47,7 @@ def check_t(t: int | Tensor, T: int, *, low: int = 1, batch: int, name: str = "t
         t = torch.full((batch,), t, dtype=torch.int64)
     if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
         raise ValueError(f"{name} must hold integers, got {t.dtype}; mend: {name}.long()")
+    check_values(name, t)
     t = t.long()
     if t.ndim == 0:
         t = t.expand(batch)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from dmlib.data import cifar10, fashion_mnist, fashion_sample
 
 
 def shuffled(
@@ -65,11 +64,26 @@ def _endless(
 
 
 def load_data(name: str, *, folder: str | None = None) -> tuple[Tensor, Tensor]:
-    """TEMPORARY: swapped for dmlib.data."""
-    root = Path(folder or "/usr/share/datasets/fashion-mnist")
-    raw = gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes())
-    images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 1, 28, 28)
-    raw = gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes())
-    labels = np.frombuffer(raw, np.uint8, offset=8)
-    n = 512 if name == "sample" else len(images)
-    return torch.tensor(images[:n]), torch.tensor(labels[:n]).long()
+    """Images and labels to train on, by the name of the data set.
+
+    Args:
+        name: "sample" (2,000 images that come with dmlib), "fashion" (60,000) or "cifar10"
+            (50,000); the last two are read from `folder` or the cache, or downloaded.
+        folder: where the data set's files lie, or shall be kept; the system's cache if None.
+
+    Returns:
+        images (N, C, H, W) uint8 and labels (N,) int64.
+
+    Raises:
+        ValueError: name is none of the three.
+        DataError: the data can be neither found nor downloaded.
+    """
+    if name == "sample":
+        images, labels = fashion_sample()
+    elif name == "fashion":
+        images, labels = fashion_mnist(cache=folder)
+    elif name == "cifar10":
+        images, labels = cifar10(cache=folder)
+    else:
+        raise ValueError(f'name must be "sample", "fashion" or "cifar10", got {name!r}')
+    return (images[:, None] if images.ndim == 3 else images), labels

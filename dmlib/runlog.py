@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-import platform
-import subprocess
-import time
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from dmlib import checkpoint
 from dmlib.ema import EMA
+from dmlib.guidance import conditioned
+from dmlib.model_card import card_of, write_weights
 from dmlib.models import EpsFromV
 from dmlib.presets import Preset
+from dmlib.sampling import clipped, generate
 from dmlib.schedules import NoiseSchedule
 from dmlib.training import Record, Training
 
-EVERY = 25  # steps between two lines
-
 
 class RunLog:
-    """Writes log.jsonl and grid_<step>.npz into a folder, and prints a line now and then.
+    """Writes log.jsonl and grid_<step>.npz into a folder.
 
     Args:
         folder: of the run.
@@ -39,6 +35,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
         self.waiting: list[Record] = []
+        self._fresh: dict[str, Any] | None = None
         text = self.path.read_text() if self.path.exists() else ""
         # What a crash cut in half has no newline at its end.
         lines = [x for x in text.splitlines(keepends=True) if x.endswith("\n")]
@@ -49,12 +46,17 @@ class RunLog:
     def add(self, record: Record, ema: EMA) -> None:
         """Take one step's record; write when there is enough to average."""
         self.waiting.append(record)
-        if len(self.waiting) == EVERY or record.step == self.recipe.train.steps:
+        done = record.step == self.recipe.train.steps
+        if len(self.waiting) >= self.recipe.log_every or done:
             self._write()
-        due = record.step == self.recipe.train.steps
-        if due or record.step % self.recipe.preview_every == 0:
+        if done or record.step % self.recipe.preview_every == 0:
             grid = preview(ema.net, self.recipe.make_schedule())
             np.savez_compressed(self.folder / f"grid_{record.step:07d}.npz", images=grid)
+
+    def fresh(self) -> dict[str, Any] | None:
+        """The line that was written since this was last asked, or None."""
+        line, self._fresh = self._fresh, None
+        return line
 
     def _write(self) -> None:
         records, self.waiting = self.waiting, []
@@ -72,35 +74,30 @@ class RunLog:
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        left = (self.recipe.train.steps - line["step"]) * self.before / line["step"]
-        print(
-            f"step {line['step']}/{self.recipe.train.steps}  loss {line['loss']:.4f}  "
-            f"{line['images_per_second']:.0f} images/s  {left / 60:.0f} min left",
-            flush=True,
-        )
+        self._fresh = line
 
     def finish(self, training: Training) -> Path:
         """Write the averaged weights with their card; return where."""
         averaged = training.ema.net
         inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
-        tensors = inner.state_dict()
-        card = {
-            "kind": "dmlib unet",
-            "config": asdict(self.recipe.net),
-            "preset": self.recipe.name,
-            "recipe": asdict(self.recipe),
-            "predicts": self.recipe.predicts,
-            "schedule": self.recipe.schedule,
-            "T": self.recipe.T,
-            "command": f"python -m dmlib.train --preset {self.recipe.name}",
-            "steps": training.step,
-            "seconds": round(self.before),
-            "device": _device(training.device),
-            "torch": torch.__version__,
-            "revision": _revision(),
-            "finished": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        }
-        return checkpoint.write(self.folder / "weights.safetensors", tensors, card).path
+        card = card_of(self.recipe, training, seconds=self.before)
+        return write_weights(self.folder / "weights.safetensors", inner.state_dict(), card)
+
+
+def read_log(folder: Path | str) -> list[dict[str, Any]]:
+    """The lines of a run's log.jsonl, one a step: where a run went on, the later one counts."""
+    path = Path(folder) / "log.jsonl"
+    text = path.read_text() if path.exists() else ""
+    lines = [json.loads(x) for x in text.splitlines(keepends=True) if x.endswith("\n")]
+    return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
+
+
+def read_grids(folder: Path | str) -> dict[int, NDArray[np.uint8]]:
+    """The grids of samples in a run's folder by step, each (N, C, H, W) uint8."""
+    return {
+        int(path.stem[5:]): np.load(path)["images"]
+        for path in sorted(Path(folder).glob("grid_*.npz"))
+    }
 
 
 @torch.no_grad()
@@ -114,33 +111,10 @@ def preview(
     shape = (classes * each, config.channels, config.image_size, config.image_size)
     xt = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     y = torch.arange(classes, device=device).repeat_interleave(each)
-    y = y if config.num_classes else None
-    times = torch.linspace(schedule.T, 0, steps + 1).round().long().tolist()
-    for t, t_prev in itertools.pairwise(times):
-        xt = _ddim(
-            xt, net(xt, t, y), schedule.alpha_bar[t].item(), schedule.alpha_bar[t_prev].item()
-        )
+    denoiser = clipped(conditioned(net, y) if config.num_classes else net, schedule=schedule)
+    xt = generate(denoiser, xt, schedule=schedule, times=steps)
     return ((xt.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-
-
-def _ddim(xt: Tensor, eps_hat: Tensor, bar: float, bar_prev: float) -> Tensor:
-    x0_hat = ((xt - (1 - bar) ** 0.5 * eps_hat) / bar**0.5).clamp(-1, 1)
-    eps_hat = (xt - bar**0.5 * x0_hat) / (1 - bar) ** 0.5
-    return bar_prev**0.5 * x0_hat + (1 - bar_prev) ** 0.5 * eps_hat
 
 
 def _mean(values: list[float]) -> float:
     return round(sum(values) / len(values), 6)
-
-
-def _device(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def _revision() -> str:
-    run = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return run.stdout.strip() or "not in a git checkout"
