@@ -3,6 +3,7 @@
 from dmlib.widgets.base import InteractiveFigure, Prediction
 from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
+from dmlib.widgets.reverse_posterior import ReversePosterior
 from dmlib.widgets.schedule_explorer import ScheduleExplorer
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "ForwardPlayer",
     "InteractiveFigure",
     "Prediction",
+    "ReversePosterior",
     "ScheduleExplorer",
 ]

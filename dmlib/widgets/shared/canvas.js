@@ -150,6 +150,19 @@ class Axes {
     });
   }
 
+  /** The surface between a line and y = 0. */
+  area(xs, ys, { color = "blue", alpha = 0.25 } = {}) {
+    const { c } = this;
+    this.clip(() => {
+      Object.assign(c, { fillStyle: this.color(color), globalAlpha: alpha });
+      c.beginPath();
+      c.moveTo(this.X(xs[0]), this.Y(0));
+      for (let i = 0; i < xs.length; i++) c.lineTo(this.X(xs[i]), this.Y(ys[i]));
+      c.lineTo(this.X(xs.at(-1)), this.Y(0));
+      c.fill();
+    });
+  }
+
   /** Bars of equal width `step` from `start`; one too tall for the axes is cut and says its height. */
   bars(start, step, heights, { color = "blue", alpha = 0.55 } = {}) {
     const { c } = this;

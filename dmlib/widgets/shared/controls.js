@@ -3,10 +3,11 @@
 /**
  * A labelled range input bound to a state. The handle may move on another scale than the state
  * (`toValue`, `fromValue`, e.g. a logarithmic one); `format` writes the number beside it.
+ * With `falling` the largest value is on the left, as in the reverse process.
  */
 function slider(model, key, { label, min, max, step = 1, format = String, width = "3.2em",
-  toValue = Number, fromValue = (v) => v }) {
-  const input = h("input", { type: "range", min, max, step, "aria-label": plain(label) });
+  toValue = Number, fromValue = (v) => v, falling = false }) {
+  const input = h("input", { type: "range", min, max, step, dir: falling && "rtl", "aria-label": plain(label) });
   const out = h("output", { style: `min-width:${width}` });
   const node = h("label", { class: "dmw-slider" }, rich(label), input, out);
   const show = () => {
@@ -54,31 +55,34 @@ function thumbs(model, key, { label, pictures, names, side = 28 }) {
 }
 
 /**
- * Play button for a state that runs from `min` to `max` in `seconds`. Nothing starts by itself;
+ * Play button for a state that runs from `min` to `max` in `seconds`, down where `min` is the larger.
+ * Nothing starts by itself;
  * with prefers-reduced-motion it makes one step of a tenth per press.
  */
 function player(model, key, { min, max, seconds, onStop }) {
   const button = h("button", { type: "button", class: "dmw-play", "data-main": true });
   let timer = 0;
+  const ended = (value) => (max > min ? value >= max : value <= max);
+  const within = (value) => clamp(value, Math.min(min, max), Math.max(min, max));
   const show = () => {
     const text = reducedMotion() ? "Step" : timer ? "Pause" : "Play";
     button.replaceChildren(h("span", { "aria-hidden": "true" }, timer ? "❚❚ " : "▶ "), text);
   };
   const stop = () => (cancelAnimationFrame(timer), (timer = 0), show());
   const step = () => {
-    const next = model.get(key) >= max ? min : model.get(key) + Math.round((max - min) / 10);
-    put(model, key, Math.min(max, next));
+    const next = ended(model.get(key)) ? min : model.get(key) + Math.round((max - min) / 10);
+    put(model, key, within(next));
   };
   const play = () => {
-    if (model.get(key) >= max) put(model, key, min);
+    if (ended(model.get(key))) put(model, key, min);
     let position = model.get(key);
     let last;
     const tick = (now) => {
       if (!button.isConnected || Math.round(position) !== model.get(key)) return stop();
-      position = Math.min(max, position + ((now - (last ?? now)) / 1000 / seconds) * (max - min));
+      position = within(position + ((now - (last ?? now)) / 1000 / seconds) * (max - min));
       last = now;
       put(model, key, Math.round(position));
-      if (position >= max) return stop();
+      if (ended(position)) return stop();
       timer = requestAnimationFrame(tick);
       return timer;
     };

@@ -1,0 +1,245 @@
+"""The reverse process' widgets in a browser that reaches nothing, against dmlib."""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from scipy import stats
+
+from dmlib.widgets import Prediction, ReversePosterior
+from dmlib.widgets.reverse_posterior import moments, total_variation
+
+sys.path.insert(0, str(Path(__file__).parent))
+from widget_harness import Shown
+
+pytestmark = pytest.mark.browser
+QUESTION = Prediction(question="?", options=("*β*_t", "*t*"), answer=1, reason="Because.")
+REPORT = Path(__file__).resolve().parents[2] / "reports" / "widgets.json"
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
+    pages = []
+
+    def open_page(*widgets, **options):
+        pages.append(Shown(chromium, tmp_path, *widgets, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def make(name, **state):
+    return {"ReversePosterior": ReversePosterior}[name](**state)
+
+
+# name of the widget, its state that the test moves, the slider's name
+SLIDERS = [
+    ("ReversePosterior", "t", "t"),
+    ("ReversePosterior", "beta", "βt"),
+    ("ReversePosterior", "xt", "xt"),
+]
+NAMES = ["ReversePosterior"]
+
+
+# --- the numbers ---------------------------------------------------------------------------
+
+
+def test_posterior_shows_dmlibs_law(show):
+    widget = make("ReversePosterior")
+    shown = show(widget)
+    steps = [(0.3, 0.0), (1e-4, -0.35), (0.95, 2.8)]
+    for t, (beta, xt) in itertools.product([1, 2, 50, 400, 1000], steps):
+        widget.t, widget.beta, widget.xt = t, beta, xt
+        shown.set(t=t, beta=beta, xt=xt)
+        numbers, law = shown.numbers(), widget.law()
+        weights, means, variances = np.array(numbers["law"]).T
+        np.testing.assert_allclose(weights, law.weights, rtol=1e-6, atol=1e-300)
+        np.testing.assert_allclose(means, law.means[:, 0], rtol=1e-6)
+        np.testing.assert_allclose(variances, law.stds**2, rtol=1e-6)
+        assert (numbers["mean"], numbers["std"]) == pytest.approx(moments(law), rel=1e-6)
+        # Below 1e-12 the distance is a sum of rounding errors.
+        assert numbers["tv"] == pytest.approx(total_variation(law), rel=1e-6, abs=1e-12)
+        curve = [total_variation(widget.law(b)) for b in numbers["betas"]]
+        np.testing.assert_allclose(numbers["curve"], curve, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(("t", "beta", "xt"), [(50, 0.3, 0.0), (3, 0.001, -1.0)])
+def test_posterior_draws_the_law_its_gaussian_and_the_distance(show, t, beta, xt):
+    widget = make("ReversePosterior", t=t, beta=beta, xt=xt)
+    shown = show(widget)
+    law = widget.law()
+    mean, std = moments(law)
+    bayes, zoom, far = shown.drawn()
+    (z, exact), (_, bell) = zoom["lines"]
+    density = law.log_prob(torch.tensor(z, dtype=torch.float64)[:, None] * std + mean).exp()
+    np.testing.assert_allclose(exact, std * density, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(bell, stats.norm.pdf(z), rtol=1e-6)
+    (x, prior), (fine, likely), (_, product) = (map(np.array, line) for line in bayes["lines"])
+    before = widget._mixture.diffused(widget._schedule.alpha_bar[t - 1])
+    q = before.log_prob(torch.tensor(x)[:, None]).exp().numpy()
+    np.testing.assert_allclose(prior, q / q.max(), rtol=1e-6, atol=1e-12)
+    bells = stats.norm.pdf(xt, np.sqrt(1 - beta) * fine, np.sqrt(beta))
+    np.testing.assert_allclose(likely, bells / bells.max(), rtol=1e-6, atol=1e-12)
+    # The product of the two drawn curves is the drawn third, as Bayes wants it.
+    both = before.log_prob(torch.tensor(fine)[:, None]).exp().numpy() * bells
+    np.testing.assert_allclose(product, both / both.max(), rtol=1e-6, atol=1e-12)
+    distance = max(total_variation(law), 1e-7)  # the axis ends there
+    assert far["markers"][0] == pytest.approx([np.log10(beta), np.log10(distance)])
+
+
+def test_posterior_says_the_distance_and_takes_the_schedules_beta(show):
+    shown = show(make("ReversePosterior", t=50, beta=0.3, xt=0))
+    text = shown.page.locator(".dmw-body").inner_text()
+    # By dmlib: TV = 0.358, so the best guesser is right in 67.9 % of the cases.
+    assert "0.358" in text
+    assert "67.9 %" in text
+    assert shown.page.locator("[data-warn]").count() == 1
+    shown.page.get_by_role("button", name="Take the schedule").click()
+    shown.settle()
+    own = make("ReversePosterior")._schedule.beta[50]
+    assert shown.get("beta") == pytest.approx(float(own))
+    assert shown.page.locator("[data-warn]").count() == 0
+
+
+# --- the controls --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "key", "label"), SLIDERS)
+def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, name, key, label):
+    shown = show(make(name))
+    slider = shown.page.get_by_role("slider", name=label, exact=True)
+    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
+    seen = [(shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label"))]
+
+    def look():
+        shown.settle()
+        seen.append((shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label")))
+        assert seen[-1][0] != seen[-2][0]
+        assert seen[-1][2] != seen[-2][2]
+        assert (seen[-1][1] != seen[-2][1]).any()
+
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    shown.page.mouse.move(box["x"] + box["width"] * 0.7, middle)
+    shown.page.mouse.down()
+    shown.page.mouse.move(box["x"] + box["width"] * 0.25, middle, steps=5)
+    shown.page.mouse.up()
+    look()
+    slider.focus()
+    for press in ("ArrowRight", "PageDown", "Home", "End"):
+        shown.page.keyboard.press(press)
+        look()
+
+
+@pytest.mark.parametrize(("name", "key", "label"), SLIDERS)
+def test_slider_moves_by_touch(show, name, key, label):
+    shown = show(make(name), has_touch=True, viewport={"width": 390, "height": 844})
+    slider = shown.page.get_by_role("slider", name=label, exact=True)
+    before = shown.get(key)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    slider.tap(position={"x": box["width"] * 0.2, "y": box["height"] / 2})
+    assert shown.get(key) != before
+
+
+# --- for everybody -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(show, theme, width):
+    widgets = [make(name) for name in NAMES]
+    shown = show(*widgets, theme=theme, viewport={"width": width, "height": 900})
+    found = Axe().run(shown.page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_horizontal_scroll_at_390(show, name):
+    shown = show(make(name), viewport={"width": 390, "height": 844}, device_scale_factor=3)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
+    inner = shown.page.locator(".dmw").bounding_box()
+    edges = shown.page.evaluate(
+        "Array.from(document.querySelectorAll('.dmw *'), e => e.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= inner["x"] + inner["width"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_question_comes_first_and_opens_the_figure(show, name):
+    shown = show(make(name, predict=QUESTION))
+    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
+    assert not canvas.is_visible()
+    shown.page.get_by_role("radio", name="βt").check()
+    shown.page.get_by_role("button", name="See the answer").click()
+    shown.settle()
+    assert canvas.is_visible()
+    assert shown.pixels(canvas).std() > 5
+    assert "Not quite. Because." in shown.page.locator(".dmw-ask [role=status]").inner_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_javascript_the_picture_stands_there(show, name):
+    widget = make(name)
+    shown = show(widget, java_script_enabled=False)
+    picture = shown.page.locator("noscript img")
+    assert picture.is_visible()
+    assert picture.get_attribute("alt") == widget._sentence()
+    assert picture.bounding_box()["width"] > 300
+
+
+# --- speed ---------------------------------------------------------------------------------
+
+DRAG = """async (key) => {
+  const { model, times } = document.querySelector('.dmw').dmw;
+  const input = Array.from(document.querySelectorAll('input[type=range]'))[key];
+  const frames = [];
+  const [low, high, step] = ['min', 'max', 'step'].map((name) => Number(input[name]));
+  times.length = 0;
+  let last = performance.now();
+  for (let i = 0; i < 60; i++) {
+    input.value = low + Math.round((high - low) / step * i / 59) * step;
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+    await new Promise(requestAnimationFrame);
+    await new Promise((done) => setTimeout(done));
+    const now = performance.now();
+    frames.push(now - last);
+    last = now;
+  }
+  return { draw: times.slice(), frame: frames.slice(5) };
+}"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frame_time_is_measured(show, name):
+    widget = make(name)
+    shown = show(widget)
+    session = shown.context.new_cdp_session(shown.page)
+    # The dearest slider: t, by which all else changes, too.
+    key = {"ReversePosterior": 1}.get(name, 0)
+    result = {"data_kB": round(len(json.dumps(widget._data)) / 1000, 1)}
+    for rate in (1, 4):
+        session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
+        timed = shown.page.evaluate(DRAG, key)
+        for kind, values in timed.items():
+            result[f"{kind}_ms_cpu_over_{rate}"] = {
+                "median": round(float(np.median(values)), 2),
+                "p95": round(float(np.percentile(values, 95)), 2),
+                "n": len(values),
+            }
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    REPORT.parent.mkdir(exist_ok=True)
+    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
+    report[name] = result
+    REPORT.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
+    # 60 frames a second: the work of one frame, on the machine as it is.
+    assert result["draw_ms_cpu_over_1"]["median"] < 1000 / 60

@@ -1,0 +1,98 @@
+"""The Python side of the reverse process' widgets: state, forms, numbers."""
+
+import base64
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+from scipy import integrate, stats
+
+from dmlib.mixture import GaussianMixture, reverse_posterior
+from dmlib.schedules import linear_schedule
+from dmlib.widgets import ReversePosterior
+from dmlib.widgets.reverse_posterior import moments, total_variation
+
+
+@pytest.fixture(scope="module", params=["ReversePosterior"])
+def widget(request):
+    return {"ReversePosterior": ReversePosterior}[request.param]()
+
+
+def test_forms_are_there_and_say_one_sentence(widget):
+    forms, _ = widget._repr_mimebundle_()
+    assert {"text/plain", "text/html", "image/png"} <= set(forms)
+    assert base64.b64decode(forms["image/png"]).startswith(b"\x89PNG")
+    assert re.fullmatch(r"\w+: [^\n]+\.", forms["text/plain"])
+    assert len(json.dumps(widget._data)) < 300_000
+
+
+def test_module_cannot_end_its_script_element_and_asks_nothing_of_others(widget):
+    source = str(widget._esm)
+    for forbidden in ("</script", "<!--", "import ", "https://", "http://", "url("):
+        assert forbidden not in source.lower()
+
+
+# --- ReversePosterior ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("t", [1, 2, 50, 700, 1000])
+def test_law_with_the_schedules_own_beta_is_reverse_posterior(t):
+    schedule = linear_schedule(1000)
+    widget = ReversePosterior(t=t, beta=max(1e-4, float(schedule.beta[t])), xt=0.4)
+    xt = torch.tensor([0.4], dtype=torch.float64)
+    expected = reverse_posterior(widget._mixture, xt, t, schedule=schedule)
+    law = widget.law()
+    for name in ("weights", "means", "stds"):
+        torch.testing.assert_close(getattr(law, name), getattr(expected, name), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("t", "beta", "xt"), [(2, 0.1, 0), (50, 0.3, 0), (200, 0.03, -1), (1, 0.9, 3)]
+)
+def test_total_variation_is_the_integral(t, beta, xt):
+    law = ReversePosterior(t=t, beta=beta, xt=xt).law()
+    mean, std = moments(law)
+
+    def gap(x):
+        parts = zip(law.weights.tolist(), law.means[:, 0].tolist(), law.stds.tolist(), strict=True)
+        exact = sum(w * stats.norm.pdf(x, m, s) for w, m, s in parts)
+        return abs(exact - stats.norm.pdf(x, mean, std)) / 2
+
+    nodes = np.linspace(mean - 12 * std, mean + 12 * std, 61)
+    expected = sum(integrate.quad(gap, a, b)[0] for a, b in itertools.pairwise(nodes))
+    assert total_variation(law) == pytest.approx(expected, abs=1e-5)
+
+
+def test_total_variation_of_a_gaussian_is_zero_and_of_two_far_points_almost_one():
+    one = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    assert total_variation(one) < 1e-15
+    far = torch.tensor([[-1.0], [1.0]])
+    two = GaussianMixture(torch.tensor([0.5, 0.5]), far, torch.tensor([0.02, 0.02]))
+    assert total_variation(two) > 0.9
+
+
+def test_distance_falls_with_beta_by_the_power_three_halves():
+    widget = ReversePosterior(t=200, xt=0)
+    large, small = (total_variation(widget.law(beta)) for beta in (1e-3, 1e-4))
+    # The leading term is the third derivative of log q times beta^(3/2).
+    assert np.log10(large / small) == pytest.approx(1.5, abs=0.02)
+    assert total_variation(widget.law(0.3)) > 0.05
+
+
+def test_total_variation_is_for_one_dimension():
+    flat = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+    with pytest.raises(ValueError, match="law must have D = 1, got 2"):
+        total_variation(flat)
+
+
+def test_posterior_state_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"t must be in 1\.\.1000, got 0"):
+        ReversePosterior(t=0)
+    widget = ReversePosterior(linear_schedule(100), t=3)
+    for name, value in (("t", 101), ("t", 0), ("beta", 1.0), ("xt", 3.5)):
+        with pytest.raises(traitlets.TraitError):
+            setattr(widget, name, value)
