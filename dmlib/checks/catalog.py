@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dmlib.checks import forward, introduction, kernel
+from dmlib.checks import forward, introduction, kernel, reverse, unet
 from dmlib.checks.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "introduction": introduction.EXERCISES,
     "forward": forward.EXERCISES,
     "kernel": kernel.EXERCISES,
+    "reverse": reverse.EXERCISES,
+    "unet": unet.EXERCISES,
 }
 
 EXERCISES: dict[str, Exercise] = {

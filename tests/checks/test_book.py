@@ -15,6 +15,8 @@ PAGES = {
     "introduction": "00_introduction.md",
     "forward": "01_forward_process.md",
     "kernel": "02_diffusion_kernel.md",
+    "reverse": "03_reverse_process.md",
+    "unet": "04_unet.md",
 }
 CASES = [(PAGES[chapter], e) for chapter, exercises in CHAPTERS.items() for e in exercises]
 

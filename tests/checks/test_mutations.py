@@ -45,6 +45,8 @@ EQUIVALENT = {
 OPEN_ENDED = {
     "ex-intro-8": (0.6, "another sign or amount of noise: the picture still fades gradually"),
     "ex-forward-9": (0.6, "another first or last variance or growth: still a schedule that bends"),
+    "ex-unet-12": (0.6, "another width that fits the budget as well: a good network, too"),
+    "ex-reverse-12": (0.7, "another number or place of the times: still a sampler that works"),
     "ex-kernel-10": (0.8, "the sign of symmetric noise, the dtype's rounding: the same shares"),
 }
 
