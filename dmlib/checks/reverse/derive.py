@@ -1,0 +1,218 @@
+"""The exercises of chapter 3, the reverse process: derivations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from dmlib.checks import draw
+from dmlib.checks.exercise import Function, Mistake
+from dmlib.schedules import NoiseSchedule
+
+Cases = list[tuple[Any, ...]]
+
+
+def _gaussian(xt: Tensor, variance_prev: float, beta_t: float) -> dict[str, Any]:
+    whole = (1 - beta_t) * variance_prev + beta_t
+    return {
+        "mean": math.sqrt(1 - beta_t) * variance_prev / whole * xt,
+        "variance": variance_prev * beta_t / whole,
+    }
+
+
+def _gaussian_again(xt: Tensor, variance_prev: float, beta_t: float) -> tuple[Tensor, float]:
+    precision = 1 / variance_prev + (1 - beta_t) / beta_t
+    return (1 - beta_t) ** 0.5 / beta_t / precision * xt, 1 / precision
+
+
+GAUSSIAN = Function(
+    id="ex-reverse-4",
+    level="derive",
+    title="One heap: the reverse step exactly",
+    minutes=10,
+    call="reverse_terms(xt, variance_prev, beta_t)",
+    terms=("mean", "variance"),
+    cases=lambda generator: [
+        (
+            draw.normal(4, generator=generator),
+            draw.uniform(0.2, 3, generator=generator),
+            draw.uniform(0.05, 0.6, generator=generator),
+        )
+        for _ in range(5)
+    ],
+    reference=_gaussian,
+    alternative=_gaussian_again,
+    mistakes=(
+        Mistake(
+            "the shrinking is undone, as if there were no noise",
+            lambda x, v, b: (x / math.sqrt(1 - b), b),
+            "x_t may be large because its noise was large. How far can one trust it?",
+        ),
+        Mistake(
+            "the variance of the step forwards",
+            lambda x, v, b: (_gaussian(x, v, b)["mean"], b),
+            "Looking back there are two sources of knowledge: x_t, and where x_{t-1} tends to lie.",
+        ),
+        Mistake(
+            "the shrinking is forgotten",
+            lambda x, v, b: (v / (v + b) * x, v * b / (v + b)),
+            "x_t is centred at sqrt(1 - beta_t) x_{t-1}, not at x_{t-1}.",
+        ),
+        Mistake(
+            "standard deviation for variance",
+            lambda x, v, b: (
+                _gaussian(x, v, b)["mean"],
+                math.sqrt(_gaussian(x, v, b)["variance"]),
+            ),
+            "One over the precision is the variance: no root.",
+        ),
+    ),
+)
+
+
+def _square(x0: Tensor, xt: Tensor, beta_t: float, bar_prev: float) -> dict[str, Any]:
+    alpha_t = 1 - beta_t
+    return {
+        "A": alpha_t / beta_t + 1 / (1 - bar_prev),
+        "B": math.sqrt(alpha_t) / beta_t * xt + math.sqrt(bar_prev) / (1 - bar_prev) * x0,
+    }
+
+
+def _square_again(x0: Tensor, xt: Tensor, beta_t: float, bar_prev: float) -> tuple[float, Tensor]:
+    # The known answer: variance 1 / A and mean B / A.
+    bar_t = (1 - beta_t) * bar_prev
+    variance = beta_t * (1 - bar_prev) / (1 - bar_t)
+    eps = (xt - bar_t**0.5 * x0) / (1 - bar_t) ** 0.5
+    mean = (xt - beta_t / (1 - bar_t) ** 0.5 * eps) / (1 - beta_t) ** 0.5
+    return 1 / variance, mean / variance
+
+
+def _square_with(x0: Tensor, xt: Tensor, A: float, on_xt: float, on_x0: float) -> Any:
+    return A, on_xt * xt + on_x0 * x0
+
+
+SQUARE = Function(
+    id="ex-reverse-5",
+    level="derive",
+    title="Complete the square",
+    minutes=15,
+    call="square_terms(x0, xt, beta_t, bar_prev)",
+    terms=("A", "B"),
+    cases=lambda generator: [
+        (
+            draw.normal(5, generator=generator),
+            draw.normal(5, generator=generator),
+            draw.uniform(0.05, 0.6, generator=generator),
+            draw.uniform(0.1, 0.9, generator=generator),
+        )
+        for _ in range(5)
+    ],
+    reference=_square,
+    alternative=_square_again,
+    mistakes=(
+        Mistake(
+            "the factor of x_{t-1} inside the first square is forgotten",
+            lambda x0, xt, b, r: _square_with(
+                x0, xt, 1 / b + 1 / (1 - r), 1 / b, math.sqrt(r) / (1 - r)
+            ),
+            "The first square is (x_t - sqrt(alpha_t) x_{t-1})^2: sort it by powers of x_{t-1}.",
+        ),
+        Mistake(
+            "no roots in B",
+            lambda x0, xt, b, r: _square_with(
+                x0, xt, (1 - b) / b + 1 / (1 - r), (1 - b) / b, r / (1 - r)
+            ),
+            "B belongs to x_{t-1} to the first power: the roots are not squared there.",
+        ),
+        Mistake(
+            "roots in A",
+            lambda x0, xt, b, r: _square_with(
+                x0,
+                xt,
+                math.sqrt(1 - b) / b + 1 / (1 - r),
+                math.sqrt(1 - b) / b,
+                math.sqrt(r) / (1 - r),
+            ),
+            "A belongs to the square of x_{t-1}: the root is squared there.",
+        ),
+        Mistake(
+            "twice B",
+            lambda x0, xt, b, r: _square_with(
+                x0,
+                xt,
+                (1 - b) / b + 1 / (1 - r),
+                2 * math.sqrt(1 - b) / b,
+                2 * math.sqrt(r) / (1 - r),
+            ),
+            "The 2 of the middle term stands in front of B already: A x^2 - 2 B x.",
+        ),
+        Mistake(
+            "x_0 and x_t are exchanged",
+            lambda x0, xt, b, r: _square(xt, x0, b, r),
+            "beta_t is the noise between x_{t-1} and x_t, 1 - alpha_bar_{t-1} that since x_0.",
+        ),
+    ),
+)
+
+
+def _weight(t: Tensor, schedule: NoiseSchedule) -> Tensor:
+    beta_t, alpha_t, bar_prev = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar[t - 1]
+    return beta_t / (2 * alpha_t * (1 - bar_prev))
+
+
+def _weight_again(t: Tensor, schedule: NoiseSchedule) -> Tensor:
+    snr = schedule.alpha_bar / (1 - schedule.alpha_bar)
+    return (snr[t - 1] / snr[t] - 1) / 2
+
+
+def _weight_cases(generator: Generator) -> Cases:
+    return [
+        (1 + draw.steps(T - 1, 5, generator=generator), draw.schedule(T, generator=generator))
+        for T in (8, 12)
+    ]
+
+
+def _weight_with(t: Tensor, s: NoiseSchedule, below: Tensor) -> Tensor:
+    return s.beta[t] / (2 * below)
+
+
+WEIGHT = Function(
+    id="ex-reverse-9",
+    level="derive",
+    title="What the bound weighs the noise with",
+    minutes=15,
+    call="eps_weight(t, schedule)",
+    cases=_weight_cases,
+    reference=_weight,
+    alternative=_weight_again,
+    mistakes=(
+        Mistake(
+            "sigma_t^2 = beta_t in place of beta_tilde_t",
+            lambda t, s: _weight_with(t, s, s.alpha[t] * (1 - s.alpha_bar[t])),
+            "Here both normals have the variance beta_tilde_t: put it in and shorten.",
+        ),
+        Mistake(
+            "the factor 1/2 is missing",
+            lambda t, s: 2 * _weight(t, s),
+            "The KL of two normals of equal variance is the squared distance over 2 sigma^2.",
+        ),
+        Mistake(
+            "the weight of the error in x_0, not in eps",
+            lambda t, s: (s.snr[t - 1] - s.snr[t]) / 2,
+            "An error in eps moves x0_hat by sqrt(1 - alpha_bar_t) / sqrt(alpha_bar_t) times that.",
+        ),
+        Mistake(
+            "1/alpha_t is lost",
+            lambda t, s: _weight_with(t, s, 1 - s.alpha_bar[t - 1]),
+            "The mean has a factor 1/sqrt(alpha_t) in front; squared it stays in the weight.",
+        ),
+        Mistake(
+            "no weight at all",
+            lambda t, s: torch.ones(len(t), dtype=torch.float64),
+            "That is L_simple, which leaves this weight out. What is it that is left out?",
+        ),
+    ),
+)
