@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Generator, nn
+from torch import Generator
 
 from dmlib.checks import draw
 from dmlib.checks.compare import WrongForm
 from dmlib.checks.exercise import Open, Requirement
+from dmlib.models.inspect import parts
 from dmlib.models.unet import UNet, UNetConfig
 
 
@@ -23,39 +24,20 @@ def _measure(design: Callable[..., Any], generator: Generator) -> dict[str, floa
         raise WrongForm(f"Return a UNetConfig, not a {type(config).__name__}.")
     if (config.image_size, config.channels) != (28, 1):
         raise WrongForm("The pictures are 28 x 28 with one channel: leave these two alone.")
-    parameters, multiplications = _cost(config)
+    parameters, multiply_adds = _cost(config)
     return {
         "parameters / budget": parameters / budget,
         "side of the smallest feature map": config.sizes[-1],
         "classes": config.num_classes or 0,
-        "multiplications / parameters": multiplications / parameters,
+        "multiply-adds / parameters": multiply_adds / parameters,
     }
 
 
 def _cost(config: UNetConfig) -> tuple[int, int]:
-    """(parameters, multiplications of the convolutions and linear layers for one picture)."""
-    with torch.device("meta"):  # shapes only: nothing is drawn or stored
-        net = UNet(config)
-    layers = {name: m for name, m in net.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
-    count = sum(m.weight.numel() * _places(name, config) for name, m in layers.items())
-    return _parameters(net), count
-
-
-def _places(name: str, config: UNetConfig) -> int:
-    """At how many places of its map a layer's weights are used."""
-    part, level, *rest = [*name.split("."), ""]
-    if part == "conditioning" or "scale_shift" in rest:
-        return 1
-    sizes = config.sizes
-    if part == "down":
-        return sizes[int(level)] ** 2
-    if part == "up":  # the convolution before the map doubles works at the smaller size
-        return sizes[len(sizes) - 1 - int(level) + ("resize" in rest)] ** 2
-    return sizes[-1 if part == "middle" else 0] ** 2
-
-
-def _parameters(net: nn.Module) -> int:
-    return sum(p.numel() for p in net.parameters())
+    """(parameters, multiply-adds for one picture)."""
+    with torch.device("meta"):  # shapes only: nothing is drawn, stored or multiplied
+        every = parts(UNet(config))
+    return sum(p.parameters for p in every), sum(p.multiply_adds for p in every)
 
 
 def _shape(w: int) -> UNetConfig:
@@ -151,7 +133,7 @@ CONFIG = Open(
         ),
         Requirement(
             "too much is computed at full size",
-            "multiplications / parameters",
+            "multiply-adds / parameters",
             0.0,
             250.0,
             _top_heavy,
