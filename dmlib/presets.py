@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,7 @@ class Preset:
         T: number of noising steps.
         preview_every: steps between two grids of samples.
         save_every: steps between two checkpoints.
+        log_every: steps that one line of the log averages.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Preset:
     T: int = 1000
     preview_every: int = 1000
     save_every: int = 500
+    log_every: int = 25
 
     def __post_init__(self) -> None:
         if self.data not in ("sample", "fashion", "cifar10"):
@@ -48,7 +50,7 @@ class Preset:
             raise ValueError(f'schedule must be "cosine" or "linear", got {self.schedule!r}')
         if self.predicts not in ("eps", "v"):
             raise ValueError(f'predicts must be "eps" or "v", got {self.predicts!r}')
-        for name in ("batch_size", "T", "preview_every", "save_every"):
+        for name in ("batch_size", "T", "preview_every", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
@@ -62,7 +64,7 @@ class Preset:
         return (cosine_schedule if self.schedule == "cosine" else linear_schedule)(self.T)
 
 
-_SMALL = UNetConfig(widths=(64, 96), blocks=1, attention=(7,), emb_dim=64, num_classes=10, patch=2)
+_SMALL = UNetConfig(widths=(48, 64), blocks=1, attention=(7,), emb_dim=64, num_classes=10, patch=2)
 
 SMOKE = Preset(
     name="smoke",
@@ -74,6 +76,7 @@ SMOKE = Preset(
     data="sample",
     preview_every=50,
     save_every=50,
+    log_every=5,
 )
 CPU = Preset(
     name="cpu",
@@ -90,11 +93,11 @@ SHIPPED = Preset(
     purpose="the weights that come with dmlib: the cpu recipe, given an hour or more",
     net=_SMALL,
     train=TrainConfig(
-        steps=14_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
+        steps=5_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
     ),
     predicts="v",
     batch_size=64,
-    preview_every=500,
+    preview_every=300,
     save_every=250,
 )
 T4 = Preset(
@@ -172,3 +175,34 @@ def preset(name: str) -> Preset:
         if candidate.name == name:
             return candidate
     raise ValueError(f"name must be one of {[p.name for p in PRESETS]}, got {name!r}")
+
+
+def choose_preset() -> Preset:
+    """The preset for the machine that this runs on.
+
+    Returns:
+        "big" on a GPU of Ampere or newer with at least 20 GiB of memory, "t4" on any other CUDA
+        GPU, "cpu" elsewhere.
+    """
+    if not torch.cuda.is_available():
+        return CPU
+    large = torch.cuda.get_device_properties(0).total_memory >= 20 * 2**30
+    return BIG if large and torch.cuda.get_device_capability(0) >= (8, 0) else T4
+
+
+def in_pieces(recipe: Preset, pieces: int = 2) -> Preset:
+    """The same training in smaller batches, which are added up to one step: it needs less memory.
+
+    Args:
+        recipe: whose batch is too large.
+        pieces: that each batch is cut into, >= 1.
+
+    Raises:
+        ValueError: the batch cannot be cut evenly.
+    """
+    if pieces < 1 or recipe.batch_size % pieces:
+        raise ValueError(
+            f"pieces must divide the batch of {recipe.batch_size} images, got {pieces}"
+        )
+    train = replace(recipe.train, accumulation=recipe.train.accumulation * pieces)
+    return replace(recipe, batch_size=recipe.batch_size // pieces, train=train)

@@ -21,7 +21,8 @@ class TrainConfig:
         ema_decay: of the averaged copy.
         label_dropout: share of labels replaced by the null class, for guidance.
         accumulation: batches that are added up to one step.
-        bfloat16: compute in bfloat16 where it is safe (autocast); weights stay float32.
+        bfloat16: compute in bfloat16 where it is safe (autocast) and where the device has it
+            (`fast_bfloat16`); weights stay float32.
         weighting: of the squared error by t: "simple" (none: L_simple), or "v", 1 / alpha_bar_t,
             which makes it the squared error of v.
         t_buckets: how many ranges of t the loss is reported for.

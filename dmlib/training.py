@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dmlib.ema import EMA
 from dmlib.forward import q_sample
+from dmlib.precision import fast_bfloat16
 from dmlib.schedules import NoiseSchedule
 from dmlib.train_config import TrainConfig, learning_rate
 
@@ -93,6 +94,7 @@ class Training:
         self.accelerator = accelerator or OneDevice()
         self.device: torch.device = self.accelerator.device
         self.schedule, self.config = schedule, config
+        self.bfloat16 = config.bfloat16 and fast_bfloat16(self.device)
         self.net = net.to(self.device)
         self.ema = EMA(self.net, decay=config.ema_decay)
         self.optimizer = torch.optim.AdamW(
@@ -182,7 +184,7 @@ class Training:
         xt = q_sample(x0, t, eps, schedule=self.schedule)
         if xt.ndim == 4:
             xt = xt.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             eps_hat = self.wrapped(xt, t, y)
         # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,
         # and raises Diverged, where the check would say ValueError and wait for the device.

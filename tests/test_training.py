@@ -21,6 +21,7 @@ from dmlib import checkpoint, resume, train
 from dmlib.batches import shuffled
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.precision import fast_bfloat16
 from dmlib.schedules import cosine_schedule, linear_schedule
 from dmlib.train_config import TrainConfig
 from dmlib.training import Diverged, Training
@@ -286,13 +287,43 @@ def test_weighting_v_needs_signal_at_the_end():
         Training(Spy(), schedule=zero_terminal_snr(SCHEDULE), config=config)
 
 
-def test_bfloat16_computes_small_and_keeps_float32():
+def test_bfloat16_computes_small_and_keeps_float32(monkeypatch):
+    monkeypatch.setattr("dmlib.training.fast_bfloat16", lambda device: True)
     training = make_training(bfloat16=True)
     seen = []
     training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
     next(training.run(batches()))
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in training.net.parameters()} == {torch.float32}
+
+
+def test_bfloat16_is_left_out_where_the_device_imitates_it(monkeypatch):
+    monkeypatch.setattr("dmlib.training.fast_bfloat16", lambda device: False)
+    training = make_training(bfloat16=True)
+    seen = []
+    training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
+    next(training.run(batches()))
+    assert seen == [torch.float32]
+
+
+@pytest.mark.parametrize(("avx", "amx"), [(False, False), (True, False), (False, True)])
+def test_a_cpu_has_bfloat16_by_either_instruction_set(monkeypatch, avx, amx):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert fast_bfloat16("cpu") == (avx or amx)
+
+
+def test_a_torch_that_cannot_tell_counts_as_without_bfloat16(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert not fast_bfloat16("cpu")
+    assert not fast_bfloat16("meta")
+
+
+@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_before_ampere_imitate_bfloat16(monkeypatch, capability, fast):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_bfloat16("cuda") == fast
 
 
 def test_wrong_batches_are_refused():
