@@ -3,14 +3,18 @@
 from dmlib.widgets.base import InteractiveFigure, Prediction
 from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
+from dmlib.widgets.particles import Particles
 from dmlib.widgets.reverse_posterior import ReversePosterior
 from dmlib.widgets.schedule_explorer import ScheduleExplorer
+from dmlib.widgets.unet_explorer import UNetExplorer
 
 __all__ = [
     "ChainVsKernel",
     "ForwardPlayer",
     "InteractiveFigure",
+    "Particles",
     "Prediction",
     "ReversePosterior",
     "ScheduleExplorer",
+    "UNetExplorer",
 ]
