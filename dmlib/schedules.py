@@ -94,9 +94,7 @@ def _check_beta_max(beta_max: float) -> None:
         raise ValueError(f"beta_max must lie in (0, 1], got {beta_max}")
 
 
-def linear_schedule(
-    T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02
-) -> NoiseSchedule:
+def linear_schedule(T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
     """beta_t rises in equal steps from beta_1 to beta_T.
 
     Source: Ho et al. 2020, section 4; the book's equation eq-linear-schedule.
@@ -118,9 +116,7 @@ def linear_schedule(
     return NoiseSchedule(beta, "linear")
 
 
-def cosine_schedule(
-    T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999
-) -> NoiseSchedule:
+def cosine_schedule(T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999) -> NoiseSchedule:
     """alpha_bar_t = f(t)/f(0), f(t) = cos^2(pi/2 (t/T + s)/(1 + s)).
 
     Source: Nichol & Dhariwal 2021, eq. 17; the book's equation eq-cosine-schedule.

@@ -16,7 +16,7 @@ Variance = Literal["beta_tilde", "beta"]
 
 
 class Step(Protocol):
-    """A step rule: `ddim_step`, `ddpm_step`, what `ddim()`, `ddpm()`, `dpm_solver()` give, or yours."""
+    """A step rule: `ddim_step`, `ddpm_step`, what `ddim()`, `ddpm()`, `dpm_solver()` give."""
 
     def __call__(
         self,
