@@ -35,8 +35,8 @@ from dmlib.training import Training
 ROOT = Path(__file__).resolve().parents[1]
 ASSET = ROOT / "dmlib" / "assets" / "unet_ablations.npz"
 RUNS = ROOT / "runs" / "ablations"
-NET = UNetConfig(widths=(32, 64), blocks=1, attention=(7,), emb_dim=64, num_classes=10, patch=2)
-STEPS, BATCH, EVERY = 1_600, 32, 40
+NET = UNetConfig(widths=(24, 48), blocks=1, attention=(7,), emb_dim=64, num_classes=10, patch=2)
+STEPS, BATCH, EVERY = 1_200, 32, 40
 T = 1000
 TIMES = (5, 20, *range(50, 1000, 50), 990)
 TESTED, SAMPLED, EACH = 1_000, 1_000, 2
