@@ -34,7 +34,7 @@ def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSched
 
 
 def q_sample(x0: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedule) -> Tensor:
-    """Sample the diffusion kernel q(x_t | x_0) = N(x_t; sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I).
+    """Sample q(x_t | x_0) = N(x_t; sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I), the kernel.
 
     x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps.
     Source: Ho et al. 2020, eq. 4; the book's equation eq-kernel.
@@ -61,7 +61,7 @@ def q_sample(x0: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedul
 def q_posterior(
     x0: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseSchedule
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of q(x_{t-1} | x_t, x_0) = N(x_{t-1}; mu_tilde_t(x_t, x_0), beta_tilde_t I).
+    """Mean and variance of q(x_{t-1} | x_t, x_0) = N(x_{t-1}; mu_tilde_t, beta_tilde_t I).
 
     mu_tilde_t = sqrt(alpha_bar_{t-1}) beta_t / (1 - alpha_bar_t) x_0
                + sqrt(alpha_t) (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) x_t,

@@ -78,7 +78,7 @@ class NoiseSchedule:
 
 
 def _from_alpha_bar(alpha_bar: Tensor, *, beta_max: float, name: str) -> NoiseSchedule:
-    """beta_t = min(1 - alpha_bar_t / alpha_bar_{t-1}, beta_max) (Nichol & Dhariwal 2021, eq. 17)."""
+    """beta_t = min(1 - alpha_bar_t / alpha_bar_{t-1}, beta_max): Nichol & Dhariwal 2021, eq. 17."""
     beta = torch.zeros_like(alpha_bar)
     beta[1:] = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=beta_max)
     return NoiseSchedule(beta, name)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from icons import shrink
 from project import ROOT, book_url, owner_and_name, repository, toc_pages
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -88,15 +89,28 @@ def mend_page(app, pagename, templatename, context, doctree) -> None:
     ]
 
 
-def ship_notebooks(app, exception) -> None:
-    """Copy the built notebooks beside the pages."""
-    if exception is None and app.builder.format == "html" and NOTEBOOKS.exists():
+def finish(app, exception) -> None:
+    """Copy the built notebooks beside the pages; leave out the icons that nobody sees."""
+    if exception is not None or app.builder.name != "html":
+        return
+    if NOTEBOOKS.exists():
         shutil.copytree(NOTEBOOKS, Path(app.outdir) / "notebooks", dirs_exist_ok=True)
+    for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
+        source_map.unlink()
+    shrink(Path(app.outdir))
+
+
+def set_options(app, config) -> None:
+    """Options that Jupyter Book has no key for."""
+    config.html_baseurl = book_url() + "/"
+    config.html_context["default_mode"] = "auto"
+    config.html_theme_options["navbar_persistent"] = []
 
 
 def setup(app) -> dict:
     """Register with Sphinx."""
-    app.config.html_baseurl = book_url() + "/"
+    app.config.templates_path.insert(0, str(ROOT / "tools" / "templates"))
+    app.connect("config-inited", set_options, priority=900)
     app.connect("html-page-context", mend_page, priority=900)
-    app.connect("build-finished", ship_notebooks)
+    app.connect("build-finished", finish, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

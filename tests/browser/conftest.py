@@ -1,0 +1,106 @@
+"""A Chromium with the network blocked, and the built book on loopback."""
+
+import functools
+import http.server
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+sys.path.insert(0, str(ROOT / "tools"))
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves without a log line a request."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A launched browser; the whole session shares it."""
+    from chromium import find
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def book():
+    """Address of the built book on loopback."""
+    if not (HTML / "index.html").exists():
+        pytest.fail("the book is not built: run `make book` first")
+    handler = functools.partial(Quiet, directory=str(HTML))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class Visit:
+    """One page opened with every request outside loopback blocked, and what went wrong on it."""
+
+    def __init__(self, context, url):
+        self.page = context.new_page()
+        self.foreign, self.failed, self.errors, self.bytes = [], [], [], 0
+        self.page.on("requestfailed", lambda r: self.failed.append(r.url))
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("response", lambda r: r.status >= 400 and self.failed.append(r.url))
+        self.page.on("console", self._console)
+        self.page.route("**/*", self._route)
+        self.page.goto(url)
+        # MathJax and the widgets have finished.
+        self.page.wait_for_function("() => !window.MathJax || !!MathJax.startup?.promise")
+        self.page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; }")
+        self.page.wait_for_timeout(300)
+
+    def _console(self, message):
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def _route(self, route):
+        if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.foreign.append(route.request.url)
+            route.abort()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page: visit(url, width=1280, scheme="light") -> Visit."""
+    contexts = []
+
+    def open_page(url, *, width=1280, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            has_touch=width < 600,
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        return Visit(context, url)
+
+    yield open_page
+    for context in contexts:
+        context.close()
