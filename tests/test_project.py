@@ -81,8 +81,9 @@ def test_workflows_are_valid_yaml_with_least_permissions(name):
     assert workflow["jobs"]
 
 
-def test_vendored_mathjax_is_the_one_its_card_names():
-    folder = ROOT / "book" / "_static" / "mathjax"
+@pytest.mark.parametrize("name", ["mathjax", "ort"])
+def test_vendored_files_are_the_ones_their_card_names(name):
+    folder = ROOT / "book" / "_static" / name
     card = json.loads((folder / "CARD.json").read_text("utf-8"))
     for name, digest in card["sha256"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest

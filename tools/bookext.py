@@ -90,11 +90,15 @@ def mend_page(app, pagename, templatename, context, doctree) -> None:
 
 
 def finish(app, exception) -> None:
-    """Copy the built notebooks beside the pages; leave out the icons that nobody sees."""
+    """Notebooks and the browser's model beside the pages; without the icons that nobody sees."""
     if exception is not None or app.builder.name != "html":
         return
     if NOTEBOOKS.exists():
         shutil.copytree(NOTEBOOKS, Path(app.outdir) / "notebooks", dirs_exist_ok=True)
+    if (Path(app.outdir) / "book" / "07_generate.html").exists():
+        from export_onnx import write  # imports torch
+
+        write(Path(app.outdir) / "_static" / "model")
     for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
         source_map.unlink()
     shrink(Path(app.outdir))

@@ -100,6 +100,7 @@ class InteractiveFigure(anywidget.AnyWidget):
     """
 
     _module: ClassVar[str] = ""
+    _parts: ClassVar[tuple[str, ...]] = ()  # further modules, put between the shared ones and it
     _esm = "export default { render() {} };"
 
     _data = traitlets.Dict().tag(sync=True)
@@ -109,8 +110,9 @@ class InteractiveFigure(anywidget.AnyWidget):
     def __init_subclass__(cls) -> None:
         # Only where it is written: traitlets makes further subclasses of its own.
         if "_module" in cls.__dict__:
-            names = [_HERE / "shared" / f"{name}.js" for name in _SHARED] + [_HERE / cls._module]
-            cls._esm = "\n".join(path.read_text(encoding="utf-8") for path in names)
+            shared = [_HERE / "shared" / f"{name}.js" for name in _SHARED]
+            paths = [*shared, *(_HERE / part for part in (*cls._parts, cls._module))]
+            cls._esm = "\n".join(path.read_text(encoding="utf-8") for path in paths)
         super().__init_subclass__()
 
     def __init__(self, *, data: dict[str, Any], predict: Prediction | None, **state: Any) -> None:

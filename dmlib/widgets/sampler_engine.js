@@ -1,0 +1,133 @@
+// The buttons of a run: load the network when asked, walk, pause, cancel, and clean up.
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/**
+ * Generate, Pause, Cancel, the progress bar and the sentence about what happens.
+ * `onRun(run)` hands over every new run; its moments fill up while it walks.
+ */
+function generator({ source, model, world, live, onStop, onRun }) {
+  const go = h("button", { type: "button", "data-main": true });
+  const pause = h("button", { type: "button" });
+  const cancel = h("button", { type: "button" }, "Cancel");
+  const bar = h("progress", { "aria-label": "Progress", max: 1, value: 0 });
+  const status = h("p", { class: "dmw-note", role: "status" });
+  const node = h("div", { class: "sm-engine" }, h("div", { class: "dmw-row" }, go, pause, cancel), bar, status);
+  let net = null; // while one is loaded or loading
+  let place = null; // { root, manifest } of the book's files
+  let loaded = 0; // bytes so far
+  let state = "waiting"; // looking, ready, unable, loading, running, paused
+  let token = null; // of the run under way
+  let idle = 0;
+  let resume = () => {};
+
+  const say = (text) => (status.textContent = text);
+  const size = () => place?.manifest.bytes.all ?? 0;
+  const show = () => {
+    const busy = ["loading", "running", "paused"].includes(state);
+    go.disabled = busy || state === "unable" || state === "looking";
+    go.replaceChildren(h("span", { "aria-hidden": "true" }, "▶ "), "Generate", live || net || !size() ? "" : ` (loads ${megabytes(size())} first)`);
+    pause.hidden = cancel.hidden = bar.hidden = !busy;
+    pause.disabled = state === "loading";
+    pause.replaceChildren(state === "paused" ? "Resume" : "Pause");
+  };
+  const enter = (next) => ((state = next), show());
+
+  const release = () => {
+    clearTimeout(idle);
+    net?.stop();
+    net = null;
+  };
+  const tell = ({ got, stage }) => {
+    if (got) (loaded = got), (bar.value = Math.min(1, got / size()));
+    if (stage) bar.removeAttribute("value"), say("Starting the runtime …");
+  };
+  const begin = async () => {
+    if (net) return;
+    loaded = 0;
+    if (!live) say(`Loading the runtime and the model, ${megabytes(size())}, from this book …`);
+    net = live ? kernelNet(source) : browserNet(place.root, place.manifest, { ...world, tell });
+    await net.loaded;
+  };
+  /** Awaited before and after every call of the network: waits while paused, throws when cancelled. */
+  const gateFor = (mine) => async () => {
+    if (state === "paused") await new Promise((done) => (resume = done));
+    if (token !== mine) throw new Error("stopped");
+  };
+  const start = async () => {
+    const mine = (token = {});
+    clearTimeout(idle);
+    bar.value = 0;
+    enter("loading");
+    let run = null;
+    try {
+      await begin();
+      if (token !== mine) return;
+      enter("running");
+      const plan = planOf(model, world);
+      run = { times: plan.times, seed: plan.seed, moments: [], ms: [], calls: 0, kind: "live" };
+      say(live ? "The kernel computes." : "Your browser computes, in a worker beside the page.");
+      await walk(run, plan, gateFor(mine));
+      say(`Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.ms.reduce((a, b) => a + b, 0) / 1000, 1)} s. Drag “step” to look back.`);
+    } catch (error) {
+      if (token !== mine) return;
+      release();
+      say(`That failed: ${error.message}.`);
+    }
+    token = null;
+    idle = setTimeout(() => (release(), show()), IDLE);
+    enter("ready");
+  };
+  const walk = async (run, plan, gate) => {
+    const last = plan.times.length - 1;
+    let spent = 0; // ms in the network since the last step
+    const predict = async (...question) => {
+      const begun = performance.now();
+      const answer = await net.predict(...question);
+      spent += performance.now() - begun;
+      run.calls += 1;
+      return answer;
+    };
+    const moment = (k, seen) => {
+      // Whoever has dragged back to an earlier moment is left there.
+      const follows = k === 0 || model.get("moment") === k - 1;
+      run.moments.push(seen);
+      if (k < last) run.ms.push(spent);
+      spent = 0;
+      if (k === 0) onRun(run);
+      bar.value = k / last;
+      if (follows) put(model, "moment", k);
+    };
+    await walkBack(makeDenoiser(predict, plan), plan.xT, { ...plan, gate, moment });
+  };
+  const stop = () => {
+    token = null;
+    release();
+    resume();
+  };
+  go.addEventListener("click", start);
+  pause.addEventListener("click", () => {
+    if (state === "running") return enter("paused");
+    enter("running");
+    return resume();
+  });
+  cancel.addEventListener("click", () => (stop(), say("Cancelled; the worker is gone."), enter("ready")));
+  onStop(stop);
+
+  const unable = (why) => (say(`Here you see a recorded run, as ${why}. Drag “step” to look through it.`), enter("unable"));
+  const look = async () => {
+    const why = whyNot(world);
+    if (why) return unable(why);
+    enter("looking");
+    try {
+      place = await readManifest();
+      say("You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.");
+      return enter("ready");
+    } catch (error) {
+      return unable(error.message);
+    }
+  };
+  if (live) say("You see a recorded run. Generate asks this notebook's kernel."), enter("ready");
+  else look();
+  return { node, show, loaded: () => loaded, state: () => state };
+}

@@ -1,0 +1,158 @@
+"""Export the shipped U-Net to ONNX, small enough for a reader's browser.
+
+    python tools/export_onnx.py FOLDER [--bits 8|16|32]
+
+The build calls `write` (tools/bookext.py): FOLDER then holds unet.onnx.gz and manifest.json, which
+says what the model is, how many bytes model and runtime have, and which weights it was made of.
+The network that is exported is the inner one: where it predicts v, v comes out, and eps_hat is
+computed from it in double precision, as at late t an error in eps_hat weighs heavily.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from dmlib import rounding
+from dmlib.checkpoint import load_shipped
+from dmlib.models import EpsFromV
+from dmlib.rounding import to_eight_bits
+
+RUNTIME = Path(__file__).resolve().parent.parent / "book" / "_static" / "ort"
+BITS = 8  # tests/test_export.py and the page's comparison show that samples do not suffer
+MODEL = "unet.onnx.gz"
+
+
+def inner(net: nn.Module) -> tuple[nn.Module, str]:
+    """The network that is exported, and what it predicts: "v" or "eps"."""
+    return (net.net, "v") if isinstance(net, EpsFromV) else (net, "eps")
+
+
+def to_onnx(net: nn.Module, *, bits: int = BITS) -> onnx.ModelProto:
+    """The network as an ONNX graph, (xt, t, y) -> out, with any number of images at a time.
+
+    Args:
+        net: a class-conditional U-Net, called net(xt, t, y).
+        bits: of each stored weight: 32, 16, or 8 with a factor for each output channel. The graph
+            widens them to float32, which a session does once, when it is made.
+
+    Raises:
+        ValueError: bits is another number.
+    """
+    if bits not in (8, 16, 32):
+        raise ValueError(f"bits must be 8, 16 or 32, got {bits!r}")
+    c, s = net.config.channels, net.config.image_size
+    example = (torch.zeros(2, c, s, s), torch.tensor([1, 2]), torch.tensor([0, 1]))
+    batch = ({0: torch.export.Dim.DYNAMIC},) * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's remarks on its own future
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            net, example, dynamo=True, dynamic_shapes=batch, opset_version=18, verbose=False,
+            input_names=["xt", "t", "y"], output_names=["out"],
+        )  # fmt: skip
+    proto = program.model_proto
+    for item in proto.graph.node:
+        del item.metadata_props[:]  # where in the source each node came from: 100 kB of it
+        item.doc_string = ""
+    if bits < 32:
+        _store_small(proto.graph, dict(net.named_parameters()), bits)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _store_small(graph: onnx.GraphProto, weights: dict[str, Tensor], bits: int) -> None:
+    """Replace every large float32 constant by a small one and the nodes that widen it."""
+    nodes = []
+    for old in [x for x in graph.initializer if _is_weight(x)]:
+        array = numpy_helper.to_array(old)
+        graph.initializer.remove(old)
+        small = f"{old.name}.small"
+        if bits == 16:
+            graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), small))
+            nodes.append(helper.make_node("Cast", [small], [old.name], to=onnx.TensorProto.FLOAT))
+            continue
+        codes, scale = _codes(array, old.name, weights)
+        wide, factor = f"{old.name}.wide", f"{old.name}.scale"
+        graph.initializer.append(numpy_helper.from_array(codes, small))
+        graph.initializer.append(numpy_helper.from_array(scale, factor))
+        nodes.append(helper.make_node("Cast", [small], [wide], to=onnx.TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [wide, factor], [old.name]))
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes + rest)
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_type == onnx.TensorProto.FLOAT and int(np.prod(tensor.dims)) >= 512
+
+
+def _codes(
+    array: np.ndarray, name: str, weights: dict[str, Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and factors by the rows of the network's own weight, also where it was transposed."""
+    if name in weights:
+        codes, scale = to_eight_bits(weights[name])
+    else:
+        # A linear layer's weight is stored transposed under another name: rows are columns here.
+        known = [w.detach().numpy() for w in weights.values() if w.ndim == 2]
+        if not any(w.T.shape == array.shape and (w.T == array).all() for w in known):
+            raise ValueError(f"the constant {name} {array.shape} is no weight of the network")
+        codes, scale = (x.T for x in to_eight_bits(torch.from_numpy(array.T.copy())))
+    return np.ascontiguousarray(codes.numpy()), np.ascontiguousarray(scale.numpy())
+
+
+def packed(data: bytes) -> bytes:
+    """gzip at its best, always the same bytes for the same data."""
+    return gzip.compress(data, 9, mtime=0)
+
+
+def write(folder: Path, *, bits: int = BITS) -> dict:
+    """Write unet.onnx.gz and manifest.json unless they are there already; return the manifest."""
+    net, card = load_shipped()
+    code = Path(__file__).read_bytes() + Path(rounding.__file__).read_bytes()
+    recipe = hashlib.sha256(code + torch.__version__.encode()).hexdigest()
+    made_of = {"weights_sha256": card["sha256"], "recipe_sha256": recipe, "bits": bits}
+    there = folder / "manifest.json"
+    if there.exists() and (folder / MODEL).exists():
+        manifest = json.loads(there.read_text())
+        if made_of.items() <= manifest.items():
+            return manifest
+    exported, predicts = inner(net)
+    data = packed(to_onnx(exported, bits=bits).SerializeToString())
+    runtime = json.loads((RUNTIME / "CARD.json").read_text())
+    # A host packs text by itself, so the script counts as packed; the other two are packed files.
+    script = len(packed((RUNTIME / runtime["script"]).read_bytes()))
+    parts = {"model": len(data), "runtime": (RUNTIME / runtime["wasm"]).stat().st_size + script}
+    manifest = {
+        **made_of,
+        "model": f"model/{MODEL}",
+        "model_sha256": hashlib.sha256(data).hexdigest(),
+        "predicts": predicts,
+        "script": f"ort/{runtime['script']}",
+        "wasm": f"ort/{runtime['wasm']}",
+        "bytes": {**parts, "all": sum(parts.values())},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).write_bytes(data)
+    there.write_text(json.dumps(manifest, indent=1))
+    return manifest
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--bits", type=int, default=BITS, choices=(8, 16, 32))
+    options = parser.parse_args()
+    print(json.dumps(write(options.folder, bits=options.bits), indent=1))
