@@ -5,6 +5,7 @@ from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
 from dmlib.widgets.particles import Particles
 from dmlib.widgets.reverse_posterior import ReversePosterior
+from dmlib.widgets.sampler import Sampler
 from dmlib.widgets.schedule_explorer import ScheduleExplorer
 from dmlib.widgets.unet_explorer import UNetExplorer
 
@@ -15,6 +16,7 @@ __all__ = [
     "Particles",
     "Prediction",
     "ReversePosterior",
+    "Sampler",
     "ScheduleExplorer",
     "UNetExplorer",
 ]
