@@ -5,6 +5,7 @@ from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
 from dmlib.widgets.particles import Particles
 from dmlib.widgets.reverse_posterior import ReversePosterior
+from dmlib.widgets.run_player import RecordedRun, RunPlayer
 from dmlib.widgets.sampler import Sampler
 from dmlib.widgets.schedule_explorer import ScheduleExplorer
 from dmlib.widgets.unet_explorer import UNetExplorer
@@ -15,7 +16,9 @@ __all__ = [
     "InteractiveFigure",
     "Particles",
     "Prediction",
+    "RecordedRun",
     "ReversePosterior",
+    "RunPlayer",
     "Sampler",
     "ScheduleExplorer",
     "UNetExplorer",
