@@ -17,7 +17,7 @@ from dmlib.estimate import Estimate, estimate
 from dmlib.live_view import LiveView
 from dmlib.model_card import device_name
 from dmlib.presets import Preset
-from dmlib.runlog import read_grids, read_log
+from dmlib.recording import read_grids, read_log
 from dmlib.schedules import NoiseSchedule
 from dmlib.session import Outcome, Session, fastest_device
 from dmlib.training import Record

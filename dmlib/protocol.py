@@ -31,7 +31,7 @@ from dmlib.data import fashion_mnist, to_unit
 from dmlib.evaluation import Judge, class_samples
 from dmlib.metrics import FEATURES
 from dmlib.models import EpsFromV
-from dmlib.runlog import read_grids, read_log
+from dmlib.recording import read_grids, read_log
 from dmlib.sampling import ddim, ddpm, dpm_solver
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dmlib.ema import EMA
 from dmlib.guidance import conditioned
@@ -82,22 +81,6 @@ class RunLog:
         inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
         card = card_of(self.recipe, training, seconds=self.before)
         return write_weights(self.folder / "weights.safetensors", inner.state_dict(), card)
-
-
-def read_log(folder: Path | str) -> list[dict[str, Any]]:
-    """The lines of a run's log.jsonl, one a step: where a run went on, the later one counts."""
-    path = Path(folder) / "log.jsonl"
-    text = path.read_text() if path.exists() else ""
-    lines = [json.loads(x) for x in text.splitlines(keepends=True) if x.endswith("\n")]
-    return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
-
-
-def read_grids(folder: Path | str) -> dict[int, NDArray[np.uint8]]:
-    """The grids of samples in a run's folder by step, each (N, C, H, W) uint8."""
-    return {
-        int(path.stem[5:]): np.load(path)["images"]
-        for path in sorted(Path(folder).glob("grid_*.npz"))
-    }
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ LAYERS = (
     ("forward",),
     ("parameterization", "models", "ema", "train_config", "precision"),
     ("mixture", "losses", "bound", "steps", "checkpoint"),
-    ("oracle", "sampling", "metrics"),
+    ("oracle", "sampling", "metrics", "recording"),
     ("guidance", "data"),
     ("batches", "training", "presets"),
     ("resume",),

@@ -22,7 +22,7 @@ from dmlib.estimate import Estimate, estimate
 from dmlib.live import announce, train_here
 from dmlib.models import UNetConfig
 from dmlib.presets import BIG, CPU, SMOKE, T4, Preset, choose_preset, in_pieces
-from dmlib.runlog import read_grids, read_log
+from dmlib.recording import read_grids, read_log
 from dmlib.session import Session, is_out_of_memory, stop_between_steps
 from dmlib.train_config import TrainConfig
 from dmlib.training import Diverged, Training

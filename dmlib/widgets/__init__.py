@@ -4,8 +4,9 @@ from dmlib.widgets.base import InteractiveFigure, Prediction
 from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
 from dmlib.widgets.particles import Particles
+from dmlib.widgets.quick_quiz import QuickQuiz
 from dmlib.widgets.reverse_posterior import ReversePosterior
-from dmlib.widgets.run_player import RecordedRun, RunPlayer
+from dmlib.widgets.run_player import RunPlayer
 from dmlib.widgets.sampler import Sampler
 from dmlib.widgets.schedule_explorer import ScheduleExplorer
 from dmlib.widgets.unet_explorer import UNetExplorer
@@ -16,7 +17,6 @@ __all__ = [
     "InteractiveFigure",
     "Particles",
     "Prediction",
-    "RecordedRun",
     "ReversePosterior",
     "RunPlayer",
     "Sampler",
