@@ -17,6 +17,7 @@ __all__ = [
     "InteractiveFigure",
     "Particles",
     "Prediction",
+    "QuickQuiz",
     "ReversePosterior",
     "RunPlayer",
     "Sampler",
