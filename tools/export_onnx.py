@@ -11,6 +11,7 @@ computed from it in double precision, as at late t an error in eps_hat weighs he
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import hashlib
 import json
@@ -39,19 +40,12 @@ def inner(net: nn.Module) -> tuple[nn.Module, str]:
     return (net.net, "v") if isinstance(net, EpsFromV) else (net, "eps")
 
 
-def to_onnx(net: nn.Module, *, bits: int = BITS) -> onnx.ModelProto:
+def to_onnx(net: nn.Module) -> onnx.ModelProto:
     """The network as an ONNX graph, (xt, t, y) -> out, with any number of images at a time.
 
     Args:
         net: a class-conditional U-Net, called net(xt, t, y).
-        bits: of each stored weight: 32, 16, or 8 with a factor for each output channel. The graph
-            widens them to float32, which a session does once, when it is made.
-
-    Raises:
-        ValueError: bits is another number.
     """
-    if bits not in (8, 16, 32):
-        raise ValueError(f"bits must be 8, 16 or 32, got {bits!r}")
     c, s = net.config.channels, net.config.image_size
     example = (torch.zeros(2, c, s, s), torch.tensor([1, 2]), torch.tensor([0, 1]))
     batch = ({0: torch.export.Dim.DYNAMIC},) * 3
@@ -66,6 +60,26 @@ def to_onnx(net: nn.Module, *, bits: int = BITS) -> onnx.ModelProto:
     for item in proto.graph.node:
         del item.metadata_props[:]  # where in the source each node came from: 100 kB of it
         item.doc_string = ""
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def narrowed(proto: onnx.ModelProto, net: nn.Module, *, bits: int) -> onnx.ModelProto:
+    """A copy of the graph whose large constants are stored small, and widened by its first nodes.
+
+    A session widens them once, when it is made; it computes in float32 as before.
+
+    Args:
+        proto: of `to_onnx`.
+        net: the network that it was made of.
+        bits: of each stored weight: 32, 16, or 8 with a factor for each output channel.
+
+    Raises:
+        ValueError: bits is another number, or a large constant is no weight of the network.
+    """
+    if bits not in (8, 16, 32):
+        raise ValueError(f"bits must be 8, 16 or 32, got {bits!r}")
+    proto = copy.deepcopy(proto)
     if bits < 32:
         _store_small(proto.graph, dict(net.named_parameters()), bits)
     onnx.checker.check_model(proto, full_check=True)
@@ -73,7 +87,6 @@ def to_onnx(net: nn.Module, *, bits: int = BITS) -> onnx.ModelProto:
 
 
 def _store_small(graph: onnx.GraphProto, weights: dict[str, Tensor], bits: int) -> None:
-    """Replace every large float32 constant by a small one and the nodes that widen it."""
     nodes = []
     for old in [x for x in graph.initializer if _is_weight(x)]:
         array = numpy_helper.to_array(old)
@@ -107,7 +120,7 @@ def _codes(
     else:
         # A linear layer's weight is stored transposed under another name: rows are columns here.
         known = [w.detach().numpy() for w in weights.values() if w.ndim == 2]
-        if not any(w.T.shape == array.shape and (w.T == array).all() for w in known):
+        if not any(w.T.shape == array.shape and (array == w.T).all() for w in known):
             raise ValueError(f"the constant {name} {array.shape} is no weight of the network")
         codes, scale = (x.T for x in to_eight_bits(torch.from_numpy(array.T.copy())))
     return np.ascontiguousarray(codes.numpy()), np.ascontiguousarray(scale.numpy())
@@ -130,7 +143,7 @@ def write(folder: Path, *, bits: int = BITS) -> dict:
         if made_of.items() <= manifest.items():
             return manifest
     exported, predicts = inner(net)
-    data = packed(to_onnx(exported, bits=bits).SerializeToString())
+    data = packed(narrowed(to_onnx(exported), exported, bits=bits).SerializeToString())
     runtime = json.loads((RUNTIME / "CARD.json").read_text())
     # A host packs text by itself, so the script counts as packed; the other two are packed files.
     script = len(packed((RUNTIME / runtime["script"]).read_bytes()))
