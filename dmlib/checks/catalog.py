@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmlib.checks import forward, introduction, kernel, reverse, unet
+from dmlib.checks import forward, introduction, kernel, reverse, training, unet
 from dmlib.checks.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
@@ -11,6 +11,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "kernel": kernel.EXERCISES,
     "reverse": reverse.EXERCISES,
     "unet": unet.EXERCISES,
+    "training": training.EXERCISES,
 }
 
 EXERCISES: dict[str, Exercise] = {

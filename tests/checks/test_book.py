@@ -17,6 +17,7 @@ PAGES = {
     "kernel": "02_diffusion_kernel.md",
     "reverse": "03_reverse_process.md",
     "unet": "04_unet.md",
+    "training": "05_training.md",
 }
 CASES = [(PAGES[chapter], e) for chapter, exercises in CHAPTERS.items() for e in exercises]
 

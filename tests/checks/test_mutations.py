@@ -39,6 +39,8 @@ METHODS = {
 EQUIVALENT = {
     "ex-intro-6: position = position - moves[:, k]": "mirrored positions have the same square",
     "ex-kernel-2: return (1 - beta).cumprod(-1)": "the last axis of (T+1,) is axis 0",
+    "ex-training-5: for n in range(0, len(weights)):": "update 0 mixes weights[0] with itself",
+    "ex-training-5: later = d.prod() / d.cumprod(-1)": "the last axis of (N,) is axis 0",
 }
 # Open-ended: a mutant of a good answer is often another good answer. At least this share must
 # fall; what survives only changes what the statement leaves free.
@@ -47,6 +49,7 @@ OPEN_ENDED = {
     "ex-forward-9": (0.6, "another first or last variance or growth: still a schedule that bends"),
     "ex-unet-12": (0.6, "another width that fits the budget as well: a good network, too"),
     "ex-reverse-12": (0.7, "another number or place of the times: still a sampler that works"),
+    "ex-training-14": (0.6, "other times or as many points more or less: still a good fit"),
     "ex-kernel-10": (0.8, "the sign of symmetric noise, the dtype's rounding: the same shares"),
 }
 

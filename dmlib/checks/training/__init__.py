@@ -1,0 +1,29 @@
+"""The exercises of chapter 5, training, in the order of the book."""
+
+from __future__ import annotations
+
+from dmlib.checks.exercise import Exercise
+from dmlib.checks.training.build import LOSS, UNIT
+from dmlib.checks.training.derive import ACCUMULATED, LOWEST, MIN_SNR
+from dmlib.checks.training.labels import DROP, GUIDED
+from dmlib.checks.training.open import TRAIN
+from dmlib.checks.training.plan import EMA, RATE, TIMES
+from dmlib.checks.training.quality import FRECHET
+from dmlib.checks.training.understand import MEMORY, PLATEAU
+
+EXERCISES: tuple[Exercise, ...] = (
+    PLATEAU,
+    UNIT,
+    MEMORY,
+    LOSS,
+    EMA,
+    DROP,
+    RATE,
+    LOWEST,
+    GUIDED,
+    TIMES,
+    ACCUMULATED,
+    MIN_SNR,
+    FRECHET,
+    TRAIN,
+)
