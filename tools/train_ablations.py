@@ -12,23 +12,31 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
+import json
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from ablated_unets import as_it_is, without_attention, without_skips, without_time
 from torch import Tensor, nn
 
 from dmlib import checkpoint
 from dmlib.batches import shuffled
-from dmlib.data import fashion_mnist
+from dmlib.data import fashion_mnist, to_unit
 from dmlib.forward import q_sample
+from dmlib.guidance import conditioned
+from dmlib.metrics import Features, features_of, frechet_distance, frechet_floor
 from dmlib.models import EpsFromV, UNet, UNetConfig
-from dmlib.models.blocks import SelfAttention
+from dmlib.sampling import clipped, generate
 from dmlib.schedules import cosine_schedule
+from dmlib.steps import ddim
 from dmlib.train_config import TrainConfig
 from dmlib.training import Training
 
@@ -39,50 +47,7 @@ NET = UNetConfig(widths=(24, 48), blocks=1, attention=(7,), emb_dim=64, num_clas
 STEPS, BATCH, EVERY = 1_200, 32, 40
 T = 1000
 TIMES = (5, 20, *range(50, 1000, 50), 990)
-TESTED, SAMPLED, EACH = 1_000, 1_000, 2
-
-
-def as_it_is(net: UNet) -> None:
-    """The whole network."""
-
-
-def without_skips(net: UNet) -> None:
-    """Each block on the way up gets its own input twice, and nothing from its partner."""
-
-    def twice(_: nn.Module, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        x, emb = inputs  # x holds what comes from below, then the skip
-        below, _skip = x.chunk(2, dim=1)
-        return torch.cat([below, below], dim=1), emb
-
-    for level in net.up:
-        for stage in level.stages:
-            stage.register_forward_pre_hook(twice)
-
-
-def without_time(net: UNet) -> None:
-    """Whatever t is, the network is told t = 0."""
-    net.conditioning.register_forward_pre_hook(
-        lambda _, inputs: (torch.zeros_like(inputs[0]), *inputs[1:])
-    )
-
-
-class Alone(SelfAttention):
-    """Attention in which every pixel looks at itself only: softmax(Q K^T / sqrt(D)) = I."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        tokens = self.norm(x).flatten(2).transpose(1, 2)
-        _, _, v = self.qkv(tokens).chunk(3, dim=2)
-        return x + self.out(v).transpose(1, 2).unflatten(2, x.shape[2:])
-
-
-def without_attention(net: UNet) -> None:
-    """Every attention layer becomes an `Alone` with the same weights."""
-    stages = [module for module in net.modules() if getattr(module, "attention", None) is not None]
-    for stage in stages:
-        old = stage.attention
-        stage.attention = Alone(old.out.in_features, heads=old.heads, groups=old.norm.num_groups)
-        stage.attention.load_state_dict(old.state_dict())
+TESTED, SAMPLED, KEPT, WALK = 300, 400, 20, 25
 
 
 VARIANTS: dict[str, tuple[Callable[[UNet], None], int]] = {  # what is done to it, seed
@@ -159,9 +124,98 @@ def errors(net: nn.Module, x0: Tensor, y: Tensor) -> np.ndarray:
     for t in TIMES:
         eps = torch.randn(x0.shape, generator=generator)
         xt = q_sample(x0, t, eps, schedule=schedule)
-        eps_hat = torch.cat([net(a, t, b) for a, b in zip(xt.split(100), y.split(100))])  # noqa: B905
+        batches = zip(xt.split(100), y.split(100), strict=True)
+        eps_hat = torch.cat([net(a, t, b) for a, b in batches])
         rows.append((eps - eps_hat).square().flatten(1).mean(1).double().numpy())
     return np.stack(rows)  # (times, images)
+
+
+@torch.no_grad()
+def samples(net: EpsFromV) -> Tensor:
+    """SAMPLED images, the classes taking turns; the same noise for all nets, DDIM, no guidance."""
+    schedule, made = cosine_schedule(T), []
+    xT = torch.randn((SAMPLED, 1, 28, 28), generator=torch.Generator().manual_seed(1))
+    for x, y in zip(xT.split(100), (torch.arange(SAMPLED) % 10).split(100), strict=True):
+        denoiser = clipped(conditioned(net, y), schedule=schedule)
+        made.append(generate(denoiser, x, schedule=schedule, step=ddim(), times=WALK))
+    return torch.cat(made).clamp(-1, 1)
+
+
+def measure() -> None:
+    """Errors and samples of all variants, into the asset and its card."""
+    begin = time.perf_counter()
+    images, labels = fashion_mnist("test")
+    x0, y = to_unit(images[:TESTED]), labels[:TESTED]
+    features = Features.trained()
+    real = features_of(to_unit(images), features)
+    nets, cards, error, made, rows = {}, {}, {}, {}, []
+    for name in VARIANTS:
+        nets[name], cards[name] = trained(name)
+        error[name], made[name] = errors(nets[name], x0, y), samples(nets[name])
+        gap = error[name] - error["full"]
+        distance = frechet_distance(features_of(made[name], features), real)
+        rows.append(
+            {
+                **{k: cards[name][k] for k in ("variant", "seed", "seconds", "cpu_seconds")},
+                "parameters": sum(p.numel() for p in nets[name].parameters()),
+                "error": round(float(error[name].mean()), 6),
+                "frechet": round(distance, 3),
+                "gap_to_full": round(float(gap.mean()), 6),
+                "standard_error_of_gap": round(float(gap.mean(0).std() / TESTED**0.5), 6),
+                "revision": cards[name]["revision"],
+            }
+        )
+        print(rows[-1], flush=True)
+    arrays = {
+        "t": np.array(TIMES, np.int32),
+        "error": np.stack([e.mean(1) for e in error.values()]).astype(np.float32),
+        "loss": np.array([cards[name]["losses"] for name in VARIANTS], np.float32),
+        "samples": np.stack([grey(made[name][:KEPT, 0]) for name in VARIANTS]),
+    }
+    floor = frechet_floor(
+        features_of(to_unit(fashion_mnist("train")[0][:20_000]), features), real, n=SAMPLED,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    ship(arrays, rows, floor=float(floor.mean()), seconds=time.perf_counter() - begin)
+
+
+def grey(images: Tensor) -> np.ndarray:
+    return ((images + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def ship(arrays: dict[str, np.ndarray], rows: list[dict], *, floor: float, seconds: float) -> None:
+    """Write the asset and its card."""
+    np.savez_compressed(ASSET, **arrays)
+    card = {
+        "what": "U-Nets that lack one part, trained alike: error of eps_hat on test images by t, "
+        "training loss, samples (25 deterministic DDIM steps, x0_hat clipped, no guidance)",
+        "arrays": "error (variants, t); loss (variants, steps / every); "
+        "samples (variants, 20, 28, 28), sample i of class i % 10",
+        "data": "Fashion-MNIST, trained on the training split, errors on the test split; Xiao, "
+        "Rasul and Vollgraf 2017, MIT licence, copyright Zalando SE",
+        "licence": "MIT",
+        "config": asdict(NET),
+        "predicts": "v",
+        "schedule": "cosine",
+        "T": T,
+        "train": asdict(recipe(0)),
+        "batch_size": BATCH,
+        "every": EVERY,
+        "tested_images": TESTED,
+        "frechet_samples": SAMPLED,
+        "frechet_floor": round(floor, 3),
+        "variants": rows,
+        "command": "python tools/train_ablations.py",
+        "measured_at": revision(),
+        "measuring_seconds": round(seconds),
+        "device": f"CPU {platform.machine()}, {torch.get_num_threads()} thread, shared",
+        "torch": torch.__version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "bytes": ASSET.stat().st_size,
+        "sha256": hashlib.sha256(ASSET.read_bytes()).hexdigest(),
+    }
+    ASSET.with_suffix(".json").write_text(json.dumps(card, indent=1))
+    print(f"{ASSET}: {card['bytes']:,} bytes")
 
 
 def main() -> int:
@@ -175,6 +229,7 @@ def main() -> int:
     for name in VARIANTS:
         if not path_of(name).exists():
             train(name)
+    measure()
     return 0
 
 
