@@ -130,7 +130,7 @@ function render({ model, el }) {
 
 const LAYOUT = `
 .qq-question { margin-bottom:0 !important; }
-.qq-question label { align-items:flex-start; }
+.qq-question label { align-items:flex-start; } .qq-question .rad { white-space:nowrap; }
 .qq-question label[data-right],.qq-question label[data-wrong] { font-weight:600; }
 .qq-mark { margin-left:auto; white-space:nowrap; font-size:.85rem; }
 .qq-reason { display:block; color:var(--soft); padding:0 .5rem .4rem 2.3rem; font-size:.9rem; }

@@ -92,10 +92,8 @@ class QuickQuiz(InteractiveFigure):
 
 
 def _plain(text: str) -> str:
-    """The widgets' small markup as plain text."""
-    for mark in "*{}":
-        text = text.replace(mark, "")
-    return text
+    """The widgets' small markup as plain text: q(x_(t−1) | x_t)."""
+    return text.translate(str.maketrans({"*": "", "{": "(", "}": ")"}))
 
 
 def _wrapped(text: str, *, indent: int) -> list[str]:
