@@ -73,20 +73,20 @@ GAUSSIAN = Function(
 )
 
 
-def _square(x0: Tensor, xt: Tensor, beta_t: float, bar_prev: float) -> dict[str, Any]:
-    alpha_t = 1 - beta_t
+def _square(x0: Tensor, xt: Tensor, bar_s: float, bar_t: float) -> dict[str, Any]:
+    stays = bar_t / bar_s
     return {
-        "A": alpha_t / beta_t + 1 / (1 - bar_prev),
-        "B": math.sqrt(alpha_t) / beta_t * xt + math.sqrt(bar_prev) / (1 - bar_prev) * x0,
+        "A": stays / (1 - stays) + 1 / (1 - bar_s),
+        "B": math.sqrt(stays) / (1 - stays) * xt + math.sqrt(bar_s) / (1 - bar_s) * x0,
     }
 
 
-def _square_again(x0: Tensor, xt: Tensor, beta_t: float, bar_prev: float) -> tuple[float, Tensor]:
-    # The known answer: variance 1 / A and mean B / A.
-    bar_t = (1 - beta_t) * bar_prev
-    variance = beta_t * (1 - bar_prev) / (1 - bar_t)
+def _square_again(x0: Tensor, xt: Tensor, bar_s: float, bar_t: float) -> tuple[float, Tensor]:
+    # From mean and variance, which one gets by way of the noise: A = 1 / variance, B = mean / v.
+    alpha = bar_t / bar_s
+    variance = (1 - alpha) * (1 - bar_s) / (1 - bar_t)
     eps = (xt - bar_t**0.5 * x0) / (1 - bar_t) ** 0.5
-    mean = (xt - beta_t / (1 - bar_t) ** 0.5 * eps) / (1 - beta_t) ** 0.5
+    mean = (xt - (1 - alpha) / (1 - bar_t) ** 0.5 * eps) / alpha**0.5
     return 1 / variance, mean / variance
 
 
@@ -94,65 +94,71 @@ def _square_with(x0: Tensor, xt: Tensor, A: float, on_xt: float, on_x0: float) -
     return A, on_xt * xt + on_x0 * x0
 
 
+def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
+    r = t / s
+    A, on_xt, on_x0 = r / (1 - r) + 1 / (1 - s), math.sqrt(r) / (1 - r), math.sqrt(s) / (1 - s)
+    if slip == "no factor":
+        A, on_xt = 1 / (1 - r) + 1 / (1 - s), 1 / (1 - r)
+    elif slip == "no roots":
+        on_xt, on_x0 = r / (1 - r), s / (1 - s)
+    elif slip == "root in A":
+        A = math.sqrt(r) / (1 - r) + 1 / (1 - s)
+    elif slip == "twice":
+        on_xt, on_x0 = 2 * on_xt, 2 * on_x0
+    elif slip == "kernel":
+        A, on_xt = t / (1 - t) + 1 / (1 - s), math.sqrt(t) / (1 - t)
+    return _square_with(x0, xt, A, on_xt, on_x0)
+
+
 SQUARE = Function(
     id="ex-reverse-5",
     level="derive",
-    title="Complete the square",
+    title="Complete the square for a longer way",
     minutes=15,
-    call="square_terms(x0, xt, beta_t, bar_prev)",
+    call="square_terms(x0, xt, bar_s, bar_t)",
     terms=("A", "B"),
     cases=lambda generator: [
         (
             draw.normal(5, generator=generator),
             draw.normal(5, generator=generator),
-            draw.uniform(0.05, 0.6, generator=generator),
-            draw.uniform(0.1, 0.9, generator=generator),
+            bar_s,
+            bar_s * draw.uniform(0.3, 0.9, generator=generator),
         )
-        for _ in range(5)
+        for bar_s in (draw.uniform(0.3, 0.9, generator=generator) for _ in range(5))
     ],
     reference=_square,
     alternative=_square_again,
     mistakes=(
         Mistake(
-            "the factor of x_{t-1} inside the first square is forgotten",
-            lambda x0, xt, b, r: _square_with(
-                x0, xt, 1 / b + 1 / (1 - r), 1 / b, math.sqrt(r) / (1 - r)
-            ),
-            "The first square is (x_t - sqrt(alpha_t) x_{t-1})^2: sort it by powers of x_{t-1}.",
+            "the kernel from x_0 to x_t in place of that from x_s to x_t",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "kernel"),
+            "From x_s to x_t only the steps s+1, ..., t are walked. What is the product of their "
+            "alphas?",
+        ),
+        Mistake(
+            "the factor of x_s inside the first square is forgotten",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "no factor"),
+            "x_t is centred at a factor times x_s: sort the first square by powers of x_s.",
         ),
         Mistake(
             "no roots in B",
-            lambda x0, xt, b, r: _square_with(
-                x0, xt, (1 - b) / b + 1 / (1 - r), (1 - b) / b, r / (1 - r)
-            ),
-            "B belongs to x_{t-1} to the first power: the roots are not squared there.",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "no roots"),
+            "B belongs to x_s to the first power: the roots are not squared there.",
         ),
         Mistake(
-            "roots in A",
-            lambda x0, xt, b, r: _square_with(
-                x0,
-                xt,
-                math.sqrt(1 - b) / b + 1 / (1 - r),
-                math.sqrt(1 - b) / b,
-                math.sqrt(r) / (1 - r),
-            ),
-            "A belongs to the square of x_{t-1}: the root is squared there.",
+            "a root in A",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "root in A"),
+            "A belongs to the square of x_s: the root is squared there.",
         ),
         Mistake(
             "twice B",
-            lambda x0, xt, b, r: _square_with(
-                x0,
-                xt,
-                (1 - b) / b + 1 / (1 - r),
-                2 * math.sqrt(1 - b) / b,
-                2 * math.sqrt(r) / (1 - r),
-            ),
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "twice"),
             "The 2 of the middle term stands in front of B already: A x^2 - 2 B x.",
         ),
         Mistake(
             "x_0 and x_t are exchanged",
-            lambda x0, xt, b, r: _square(xt, x0, b, r),
-            "beta_t is the noise between x_{t-1} and x_t, 1 - alpha_bar_{t-1} that since x_0.",
+            lambda x0, xt, s, t: _square(xt, x0, s, t),
+            "Which of the two is sqrt(alpha_bar_s) away from x_s?",
         ),
     ),
 )
