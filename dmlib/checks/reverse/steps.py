@@ -112,27 +112,34 @@ DDPM = Function(
 
 def _v(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> dict[str, Tensor]:
     a, b = schedule.alpha_bar[t].sqrt(), (1 - schedule.alpha_bar[t]).sqrt()
-    return {"x0": a * xt - b * v, "eps": b * xt + a * v}
+    return {"x0": a * xt - b * v, "score": -(xt + a / b * v)}
 
 
 def _v_again(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
-    # a and b are cosine and sine of one angle: v and x_t are x_0 and eps, turned by it.
+    # a and b are cosine and sine of one angle: x_0 is x_t, turned back by it.
     angle = torch.arccos(schedule.alpha_bar[t] ** 0.5)
     x0 = angle.cos() * xt - angle.sin() * v
-    return x0, (xt - angle.cos() * x0) / angle.sin()
+    return x0, (angle.cos() * x0 - xt) / angle.sin() ** 2
 
 
-def _v_with(v: Tensor, xt: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    return a * xt - b * v, b * xt + a * v
+def _v_with(v: Tensor, xt: Tensor, t: int, s: NoiseSchedule, below: Any) -> tuple[Tensor, Tensor]:
+    """The right x_0, and minus eps over something."""
+    a, b = s.alpha_bar[t].sqrt(), (1 - s.alpha_bar[t]).sqrt()
+    return a * xt - b * v, -(b * xt + a * v) / below
+
+
+def _v_exchanged(v: Tensor, xt: Tensor, t: int, s: NoiseSchedule) -> tuple[Tensor, Tensor]:
+    a, b = (1 - s.alpha_bar[t]).sqrt(), s.alpha_bar[t].sqrt()
+    return a * xt - b * v, -(xt + a / b * v)
 
 
 V = Function(
     id="ex-reverse-10",
     level="derive",
-    title="Picture and noise from v",
+    title="Picture and score from v",
     minutes=10,
     call="from_v(v, xt, t, schedule)",
-    terms=("x0", "eps"),
+    terms=("x0", "score"),
     cases=lambda generator: [
         (
             draw.normal(2, 3, generator=generator),
@@ -146,30 +153,36 @@ V = Function(
     alternative=_v_again,
     mistakes=(
         Mistake(
-            "the signs are exchanged",
+            "the sign of v",
             lambda v, x, t, s: tuple(_v(-v, x, t, s).values()),
             "Put x_t = a x_0 + b eps and v = a eps - b x_0 into your formula: what comes out?",
         ),
         Mistake(
             "the two factors are exchanged",
-            lambda v, x, t, s: _v_with(v, x, (1 - s.alpha_bar[t]).sqrt(), s.alpha_bar[t].sqrt()),
+            _v_exchanged,
             "With little noise, at small t, x_0 must be nearly x_t.",
         ),
         Mistake(
-            "x_0 and eps are exchanged",
-            lambda v, x, t, s: (_v(v, x, t, s)["eps"], _v(v, x, t, s)["x0"]),
-            "Both formulas are there, under the wrong names. Which one is x_t at small t?",
+            "the noise, not the score",
+            lambda v, x, t, s: _v_with(v, x, t, s, -1.0),
+            "The score points the other way than the noise, and has another length.",
         ),
         Mistake(
-            "no square roots",
-            lambda v, x, t, s: _v_with(v, x, s.alpha_bar[t], 1 - s.alpha_bar[t]),
-            "The squares of the two factors must add up to 1.",
+            "the score without its minus sign",
+            lambda v, x, t, s: _v_with(v, x, t, s, -(1 - s.alpha_bar[t]).sqrt()),
+            "The score points to where data are likely, against the noise.",
+        ),
+        Mistake(
+            "the score is divided by the variance",
+            lambda v, x, t, s: _v_with(v, x, t, s, 1 - s.alpha_bar[t]),
+            "eps has been divided by the standard deviation once already: once more, and that is "
+            "all.",
         ),
         Mistake(
             "v is taken for eps",
             lambda v, x, t, s: (
                 (x - (1 - s.alpha_bar[t]).sqrt() * v) / s.alpha_bar[t].sqrt(),
-                v,
+                -v / (1 - s.alpha_bar[t]).sqrt(),
             ),
             "v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0 is neither eps nor x_0.",
         ),

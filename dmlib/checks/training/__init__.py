@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dmlib.checks.exercise import Exercise
 from dmlib.checks.training.build import LOSS, UNIT
-from dmlib.checks.training.derive import ACCUMULATED, LOWEST, MIN_SNR
+from dmlib.checks.training.derive import ACCUMULATED, LOWEST, V_WEIGHTS
 from dmlib.checks.training.labels import DROP, GUIDED
 from dmlib.checks.training.open import TRAIN
 from dmlib.checks.training.plan import EMA, RATE, TIMES
@@ -23,7 +23,7 @@ EXERCISES: tuple[Exercise, ...] = (
     GUIDED,
     TIMES,
     ACCUMULATED,
-    MIN_SNR,
+    V_WEIGHTS,
     FRECHET,
     TRAIN,
 )

@@ -10,7 +10,6 @@ from torch import Generator, Tensor
 
 from dmlib.checks import draw
 from dmlib.checks.exercise import Function, Mistake
-from dmlib.losses import min_snr_weight
 from dmlib.schedules import NoiseSchedule
 
 Cases = list[tuple[Any, ...]]
@@ -126,67 +125,50 @@ ACCUMULATED = Function(
 )
 
 
-def _min_snr(t: Tensor, schedule: NoiseSchedule, gamma: float) -> dict[str, Tensor]:
+def _v_weights(t: Tensor, schedule: NoiseSchedule) -> dict[str, Tensor]:
     bar = schedule.alpha_bar[t]
-    capped = (bar / (1 - bar)).clamp(max=gamma)
-    return {"eps": capped * (1 - bar) / bar, "v": capped * (1 - bar)}
+    return {"on eps": 1 / bar, "on x0": 1 / (1 - bar)}
 
 
-def _min_snr_again(t: Tensor, schedule: NoiseSchedule, gamma: float) -> tuple[Tensor, Tensor]:
-    eps = min_snr_weight(t, schedule=schedule, gamma=gamma, prediction="eps")
-    return eps, eps * schedule.alpha_bar[t]
+def _v_weights_again(t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
+    # By way of the error in x_0: times SNR it is that in eps, times SNR + 1 that in v.
+    snr = schedule.snr[t]
+    return (snr + 1) / snr, snr + 1
 
 
-def _min_snr_cases(generator: Generator) -> Cases:
-    cases = []
-    for T in (8, 12):
-        schedule = draw.schedule(T, generator=generator)
-        gamma = float((schedule.snr[3] * schedule.snr[4]).sqrt())
-        cases.append((torch.arange(1, T + 1), schedule, gamma))
-    return cases
-
-
-MIN_SNR = Function(
+V_WEIGHTS = Function(
     id="ex-training-12",
     level="derive",
-    title="One weight, three ways to write it",
-    minutes=12,
-    call="min_snr_terms(t, schedule, gamma)",
-    terms=("eps", "v"),
-    cases=_min_snr_cases,
-    reference=_min_snr,
-    alternative=_min_snr_again,
+    title="The error in v, with a network that says eps",
+    minutes=10,
+    call="v_weights(t, schedule)",
+    terms=("on eps", "on x0"),
+    cases=lambda generator: [
+        (draw.steps(T, 5, generator=generator), draw.schedule(T, generator=generator))
+        for T in (8, 12)
+    ],
+    reference=_v_weights,
+    alternative=_v_weights_again,
     mistakes=(
         Mistake(
-            "the weight of the error in x_0 for all",
-            lambda t, s, g: (s.snr[t].clamp(max=g), s.snr[t].clamp(max=g)),
-            "An error in x_0 is an error in eps, divided by sqrt(SNR): put that in.",
+            "the two are exchanged",
+            lambda t, s: (1 / (1 - s.alpha_bar[t]), 1 / s.alpha_bar[t]),
+            "At small t v is nearly eps: the weight on eps is nearly 1 there.",
         ),
         Mistake(
-            "multiplied by the SNR where one divides",
-            lambda t, s, g: (
-                s.snr[t].clamp(max=g) * s.snr[t],
-                s.snr[t].clamp(max=g) * (s.snr[t] + 1),
-            ),
-            "(x0 - x0_hat)^2 = (eps - eps_hat)^2 / SNR.",
+            "as if the error of v were only that of one of its two parts",
+            lambda t, s: (s.alpha_bar[t], 1 - s.alpha_bar[t]),
+            "x_t is given: where eps_hat errs, the x_0 that belongs to it errs as well.",
         ),
         Mistake(
-            "v is taken for eps",
-            lambda t, s, g: ((g / s.snr[t]).clamp(max=1), (g / s.snr[t]).clamp(max=1)),
-            "For v: x0_hat = sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v_hat.",
+            "roots: factors of the error, not of its square",
+            lambda t, s: (s.alpha_bar[t] ** -0.5, (1 - s.alpha_bar[t]) ** -0.5),
+            "The loss is a square, so its weight is the factor squared.",
         ),
         Mistake(
-            "the larger of the two, not the smaller",
-            lambda t, s, g: (
-                s.snr[t].clamp(min=g) / s.snr[t],
-                s.snr[t].clamp(min=g) / (s.snr[t] + 1),
-            ),
-            "gamma is a cap: times with little noise shall not count more than that.",
-        ),
-        Mistake(
-            "no cap",
-            lambda t, s, g: (torch.ones_like(s.snr[t]), s.snr[t] / (s.snr[t] + 1)),
-            "min(SNR, gamma): where the SNR is large, gamma stands in its place.",
+            "the SNR without the + 1",
+            lambda t, s: (1 / s.snr[t], s.snr[t]),
+            "SNR(t) turns the error in x_0 into that in eps. For v it is SNR(t) + 1.",
         ),
     ),
 )
