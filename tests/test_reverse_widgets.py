@@ -11,15 +11,18 @@ import torch
 import traitlets
 from scipy import integrate, stats
 
+from dmlib.data import ground_truth_mixture_2d
 from dmlib.mixture import GaussianMixture, reverse_posterior
-from dmlib.schedules import linear_schedule
-from dmlib.widgets import ReversePosterior
+from dmlib.sampling import ddpm, sample
+from dmlib.schedules import linear_schedule, zero_terminal_snr
+from dmlib.widgets import Particles, ReversePosterior
+from dmlib.widgets.particles import SETS, data_points, fresh_distance
 from dmlib.widgets.reverse_posterior import moments, total_variation
 
 
-@pytest.fixture(scope="module", params=["ReversePosterior"])
+@pytest.fixture(scope="module", params=["ReversePosterior", "Particles"])
 def widget(request):
-    return {"ReversePosterior": ReversePosterior}[request.param]()
+    return {"ReversePosterior": ReversePosterior, "Particles": Particles}[request.param]()
 
 
 def test_forms_are_there_and_say_one_sentence(widget):
@@ -96,3 +99,63 @@ def test_posterior_state_out_of_range_is_refused():
     for name, value in (("t", 101), ("t", 0), ("beta", 1.0), ("xt", 3.5)):
         with pytest.raises(traitlets.TraitError):
             setattr(widget, name, value)
+
+
+# --- Particles -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("points", SETS)
+def test_ddim_paths_are_those_of_sample(points):
+    widget = Particles(points=points)
+    paths = widget.paths()
+    walk = list(sample(widget.denoiser(), paths[100], schedule=widget._schedule, times=100))
+    for snapshot in walk:
+        torch.testing.assert_close(paths[snapshot.t], snapshot.xt, rtol=1e-9, atol=1e-9)
+
+
+def test_ddpm_paths_take_fresh_noise_with_the_variance_beta_tilde():
+    widget = Particles(points="mixture", sampler="ddpm")
+    paths, schedule = widget.paths(), widget._schedule
+    rest = []
+    for t in (100, 40, 2):
+        eps_hat = widget.denoiser()(paths[t], t)
+        step, nothing = ddpm(), torch.zeros_like(eps_hat)
+        mean = step(paths[t], eps_hat, nothing, t=t, t_prev=t - 1, schedule=schedule)
+        bar, before = schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
+        rest.append((paths[t - 1] - mean) / ((1 - before) / (1 - bar) * schedule.beta[t]).sqrt())
+    noise = torch.stack(rest).flatten().numpy()
+    # n = 1800 normal numbers of one seed: 1.63 / sqrt(n) in 99 of 100 draws.
+    assert stats.kstest(noise, "norm").statistic < 1.63 / len(noise) ** 0.5
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_finite_data_are_learned_by_heart_and_the_mixture_is_not(sampler):
+    for points in ("swiss roll", "two moons"):
+        widget = Particles(points=points, sampler=sampler)
+        # A new point of the law is 20 times as far from the data as where the particles end.
+        assert widget.nearest(widget.paths()[0]) < fresh_distance(points) / 20
+    widget = Particles(points="mixture", sampler=sampler)
+    end = widget.paths()[0]
+    assert widget.nearest(end) == pytest.approx(fresh_distance("mixture"), rel=0.15)
+    law = ground_truth_mixture_2d()
+    # 300 particles: four standard errors, and a twentieth for the 100 steps.
+    error = 4 * (law.cov().diagonal() / 300).sqrt() + 0.05
+    assert bool(((end.mean(0) - law.mean()).abs() < error).all())
+
+
+def test_data_points_are_always_the_same_and_start_from_noise_is_normal():
+    assert torch.equal(data_points("two moons"), data_points("two moons"))
+    start = Particles().paths()[100].flatten().numpy()
+    assert stats.kstest(start, "norm").statistic < 1.63 / len(start) ** 0.5
+
+
+def test_particles_state_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"t must be in 0\.\.100, got 101"):
+        Particles(t=101)
+    with pytest.raises(ValueError, match=r"schedule must have T <= 200 .* got T = 1000"):
+        Particles(linear_schedule(1000))
+    with pytest.raises(ValueError, match=r"alpha_bar_T > 0, got T = 100, alpha_bar_T = 0"):
+        Particles(zero_terminal_snr(linear_schedule(100)))
+    for name, value in (("t", 101), ("points", "circle"), ("sampler", "euler"), ("seed", 0)):
+        with pytest.raises(traitlets.TraitError):
+            setattr(Particles(), name, value)

@@ -11,7 +11,8 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from scipy import stats
 
-from dmlib.widgets import Prediction, ReversePosterior
+from dmlib.widgets import Particles, Prediction, ReversePosterior
+from dmlib.widgets.particles import SETS, data_points
 from dmlib.widgets.reverse_posterior import moments, total_variation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -37,7 +38,9 @@ def show(chromium, tmp_path):
 
 
 def make(name, **state):
-    return {"ReversePosterior": ReversePosterior}[name](**state)
+    if name == "Particles":
+        state = {"t": 12, **state}
+    return {"ReversePosterior": ReversePosterior, "Particles": Particles}[name](**state)
 
 
 # name of the widget, its state that the test moves, the slider's name
@@ -45,8 +48,9 @@ SLIDERS = [
     ("ReversePosterior", "t", "t"),
     ("ReversePosterior", "beta", "βt"),
     ("ReversePosterior", "xt", "xt"),
+    ("Particles", "t", "t"),
 ]
-NAMES = ["ReversePosterior"]
+NAMES = ["ReversePosterior", "Particles"]
 
 
 # --- the numbers ---------------------------------------------------------------------------
@@ -109,6 +113,63 @@ def test_posterior_says_the_distance_and_takes_the_schedules_beta(show):
     assert shown.page.locator("[data-warn]").count() == 0
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_particles_take_dmlibs_paths(show, sampler):
+    shown = show(make("Particles", sampler=sampler))
+    for points, seed in zip(SETS, (1, 2, 7), strict=True):
+        widget = make("Particles", sampler=sampler, points=points)
+        widget.seed = seed
+        shown.set(points=points, seed=seed)
+        paths = widget.paths().numpy()
+        numbers = shown.numbers()
+        np.testing.assert_allclose(numbers["paths"], paths.ravel(), rtol=1e-6, atol=1e-9)
+        for t in (100, 57, 1, 0):
+            shown.set(t=t)
+            numbers = shown.numbers()
+            np.testing.assert_allclose(numbers["x"], paths[t].ravel(), rtol=1e-6, atol=1e-9)
+            near = widget.nearest(torch.from_numpy(paths[t]))
+            assert numbers["near"] == pytest.approx(near, rel=1e-6, abs=1e-9)
+            if t == 0:
+                assert numbers["field"] == []
+                continue
+            x, y, u, v = np.array(numbers["field"]).T
+            knots = torch.from_numpy(np.stack((x, y), 1))
+            arrows = widget.denoiser().score(knots, t) * (1 - widget._schedule.alpha_bar[t]).sqrt()
+            np.testing.assert_allclose(np.stack((u, v), 1), arrows, rtol=1e-6, atol=1e-9)
+
+
+def test_particles_draws_particles_data_and_trails(show):
+    widget = make("Particles", t=20)
+    shown = show(widget)
+    paths = widget.paths().numpy()
+    (plot,) = shown.drawn()
+    data, particles = plot["dots"]
+    np.testing.assert_allclose(np.array(data).T, data_points("swiss roll"), rtol=1e-6)
+    np.testing.assert_allclose(np.array(particles).T, paths[20], rtol=1e-6, atol=1e-9)
+    for i, trail in enumerate(plot["lines"]):
+        np.testing.assert_allclose(np.array(trail).T, paths[:19:-1, i], rtol=1e-6, atol=1e-9)
+    assert len(plot["lines"]) == 24
+    wide = shown.page.locator(".dmw-plot canvas").evaluate("c => [c.clientWidth, c.clientHeight]")
+    assert wide[0] - 26 - 12 == wide[1] - 8 - 22  # one unit is as long across as up
+
+
+def test_particles_choices_reach_the_picture_and_the_text(show):
+    shown = show(make("Particles"))
+    shown.page.get_by_label("Data").select_option("mixture")
+    shown.page.get_by_label("Step").select_option("ddpm")
+    shown.page.get_by_role("button", name="New particles").click()
+    shown.set(t=0)
+    widget = make("Particles", points="mixture", sampler="ddpm")
+    widget.seed = 2
+    end = widget.paths()[0]
+    np.testing.assert_allclose(shown.numbers()["x"], end.flatten(), rtol=1e-6, atol=1e-9)
+    text = shown.page.locator(".dmw-verdict").inner_text()
+    assert f"a particle ends {widget.nearest(end):.3f} from a data point" in text
+    assert "new points" in text
+    shown.set(points="two moons")
+    assert "learned by heart" in shown.page.locator(".dmw-verdict").inner_text()
+
+
 # --- the controls --------------------------------------------------------------------------
 
 
@@ -149,6 +210,28 @@ def test_slider_moves_by_touch(show, name, key, label):
     box = slider.bounding_box()
     slider.tap(position={"x": box["width"] * 0.2, "y": box["height"] / 2})
     assert shown.get(key) != before
+
+
+@pytest.mark.parametrize("name", ["Particles"])
+def test_play_runs_towards_the_data_and_pauses(show, name):
+    shown = show(make(name, t=100))
+    shown.page.get_by_role("button", name="Play").click()
+    shown.page.wait_for_timeout(600)
+    shown.page.get_by_role("button", name="Pause").click()
+    shown.settle()
+    reached = shown.get("t")
+    assert 0 <= reached < 100
+    shown.page.wait_for_timeout(200)
+    assert shown.get("t") == reached
+
+
+@pytest.mark.parametrize("name", ["Particles"])
+def test_reduced_motion_steps_instead_of_playing(show, name):
+    shown = show(make(name, t=100), reduced_motion="reduce")
+    for expected in (90, 80):
+        shown.page.get_by_role("button", name="Step").click()
+        shown.page.wait_for_timeout(100)
+        assert shown.get("t") == expected
 
 
 # --- for everybody -------------------------------------------------------------------------

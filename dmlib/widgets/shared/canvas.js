@@ -53,7 +53,7 @@ class Axes {
     this.font = style.fontFamily;
     this.box = [this.left, this.yLabel ? 22 : 8, this.width - 12, this.height - (this.xLabel ? 38 : 22)];
     Object.assign(this, { xlim, ylim });
-    this.canvas.drawn = { lines: [], bars: [], markers: [] }; // what is on show, for the tests
+    this.canvas.drawn = { lines: [], bars: [], markers: [], dots: [] }; // what is on show, for the tests
     this.#grid(xticks ?? ticks(...xlim, Math.max(3, this.width / 90)), yticks ?? ticks(...ylim, 4), xformat, yformat);
     return this;
   }
@@ -183,6 +183,7 @@ class Axes {
 
   dots(xs, ys, { color = "blue", radius = 2.5, alpha = 1 } = {}) {
     const { c } = this;
+    this.canvas.drawn.dots.push([xs, ys]);
     Object.assign(c, { fillStyle: this.color(color), globalAlpha: alpha });
     c.beginPath();
     for (let i = 0; i < xs.length; i++) {
