@@ -9,10 +9,10 @@ from dmlib.checks.training.labels import DROP, GUIDED
 from dmlib.checks.training.open import TRAIN
 from dmlib.checks.training.plan import EMA, RATE, TIMES
 from dmlib.checks.training.quality import FRECHET
-from dmlib.checks.training.understand import MEMORY, PLATEAU
+from dmlib.checks.training.understand import BY_TIME, MEMORY
 
 EXERCISES: tuple[Exercise, ...] = (
-    PLATEAU,
+    BY_TIME,
     UNIT,
     MEMORY,
     LOSS,

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from dmlib.checks.exercise import Mistake, Number, Option, Quiz
 
-PLATEAU = Quiz(
+BY_TIME = Quiz(
     id="ex-training-1",
     level="understand",
-    title="The loss hardly falls any more",
-    minutes=3,
-    question="After a tenth of the steps L_simple lies at 0.06, and for the rest of the run it "
-    "sinks only a little. What does that tell?",
+    title="Where does the network know least?",
+    minutes=4,
+    question="In the plot of the loss by ranges of t the loss at small t is many times larger "
+    "than at large t. Is the network's guess of the picture worst at small t?",
     options={
         "a": Option(
-            "Training is finished: a loss that stays means that nothing is learned any more.",
-            "Look at samples from early and late in the run: they keep getting better, while the "
-            "loss moves in its third digit only.",
+            "Yes. A larger loss is a worse guess.",
+            "It is a worse guess of the noise. How much does a slip in the noise move the picture "
+            "when there is hardly any noise?",
         ),
         "b": Option(
-            "The learning rate is too small: the loss should go to 0.",
-            "It cannot go to 0. From x_t nobody can tell eps exactly: a perfect network has a "
-            "loss, too.",
+            "Yes. At small t there is most noise.",
+            "At small t there is least noise: t = 0 is the clean picture.",
         ),
         "c": Option(
-            "Little: most of what is left cannot be learned. Look at samples, and at ranges of t.",
-            "The noise itself is not to be known from x_t. What remains to be won is small beside "
-            "that, but it is what one sees.",
-            right=True,
+            "No. Small t are drawn less often, so the network has only learned them later.",
+            "t is uniform in 1..T: every range is drawn equally often.",
         ),
         "d": Option(
-            "The network is too small: a larger one would come to 0.",
-            "A larger one comes a little lower, but never below the loss of the exact denoiser.",
+            "No. The picture's error is the loss divided by the SNR, which is huge at small t.",
+            "At small t the picture lies open, and the little noise on it is hard to tell from "
+            "its grain. At large t it is the other way round.",
+            right=True,
         ),
     },
 )
