@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmlib.checks.exercise import Exercise
-from dmlib.checks.training.build import LOSS, UNIT
+from dmlib.checks.training.build import GREY, LOSS
 from dmlib.checks.training.derive import ACCUMULATED, LOWEST, V_WEIGHTS
 from dmlib.checks.training.labels import DROP, GUIDED
 from dmlib.checks.training.open import TRAIN
@@ -13,7 +13,7 @@ from dmlib.checks.training.understand import BY_TIME, MEMORY
 
 EXERCISES: tuple[Exercise, ...] = (
     BY_TIME,
-    UNIT,
+    GREY,
     MEMORY,
     LOSS,
     EMA,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Generator, Tensor
 
 from dmlib.checks import draw
@@ -18,52 +17,58 @@ from dmlib.schedules import NoiseSchedule
 Cases = list[tuple[Any, ...]]
 
 
-def _unit(images: Tensor) -> Tensor:
-    return images.double() / 127.5 - 1
+def _grey(x: Tensor) -> Tensor:
+    return ((x + 1) * 127.5).round().clamp(0, 255)
 
 
-def _unit_again(images: Tensor) -> Any:
-    return np.interp(images.numpy(), [0, 255], [-1, 1])
+def _grey_again(x: Any) -> Any:
+    return np.rint(np.interp(x, [-1, 1], [0, 255])).astype(np.uint8)
 
 
-def _images(generator: Generator) -> Cases:
+def _samples(generator: Generator) -> Cases:
     cases = []
     for B in (2, 3):
-        images = torch.randint(0, 256, (B, 4, 4), generator=generator, dtype=torch.uint8)
-        images[0, 0, 0], images[-1, -1, -1] = 0, 255
-        cases.append((images,))
+        x = 0.8 * draw.normal(B, 1, 4, 4, generator=generator)
+        x[0, 0, 0, 0], x[0, 0, 0, 1], x[0, 0, 1, 0] = -1.2, 1.2, 0.5
+        cases.append((x,))
     return cases
 
 
-UNIT = Function(
+GREY = Function(
     id="ex-training-2",
     level="build",
-    title="Grey levels to [-1, 1]",
-    minutes=4,
-    call="my_to_unit(images)",
-    cases=_images,
-    reference=_unit,
-    alternative=_unit_again,
+    title="From samples to grey levels",
+    minutes=5,
+    call="to_grey(x)",
+    cases=_samples,
+    reference=_grey,
+    alternative=_grey_again,
     mistakes=(
         Mistake(
-            "to [0, 1], not to [-1, 1]",
-            lambda x: x / 255,
-            "Noise is centred at 0, so the data should be, too: 0 becomes -1.",
+            "what lies outside is not cut off, and wraps around in uint8",
+            lambda x: ((x + 1) * 127.5).round().long() % 256,
+            "Samples leave [-1, 1] a little. As uint8 a level of 260 would be 4, nearly black: "
+            "cut to 0..255 before.",
         ),
         Mistake(
-            "centred, but only half as wide",
-            lambda x: x / 255 - 0.5,
-            "White must become +1 and black -1.",
+            "not cut off",
+            lambda x: ((x + 1) * 127.5).round(),
+            "There are no levels below 0 and above 255: samples leave [-1, 1] a little.",
         ),
         Mistake(
-            "divided by 128: white becomes 127/128",
-            lambda x: x / 128 - 1,
-            "There are 255 equal strides from 0 to 255. Where does 255 end up?",
+            "rounded down, not to the nearest level",
+            lambda x: ((x + 1) * 127.5).clamp(0, 255).floor(),
+            "Turning into a whole number cuts off what is behind the point. Round first.",
         ),
         Mistake(
-            "computed in uint8, which has no numbers below 0",
-            lambda x: (x - 128) / 127,
-            "images is uint8: 100 - 128 is 228 there. Make it floating point first.",
+            "not rounded",
+            lambda x: ((x + 1) * 127.5).clamp(0, 255),
+            "Grey levels are whole numbers.",
+        ),
+        Mistake(
+            "as if x lay in [0, 1]",
+            lambda x: (x * 255).round().clamp(0, 255),
+            "Black is -1 here, not 0: shift before you stretch.",
         ),
     ),
 )
