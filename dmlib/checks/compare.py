@@ -77,7 +77,9 @@ def terms_close(found: Terms, expected: Terms) -> bool:
 def _close_where(found: Tensor, expected: Tensor) -> Tensor:
     finite = expected[torch.isfinite(expected)].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
-    return torch.isclose(found, expected, rtol=RTOL, atol=ATOL_OF_SCALE * scale)
+    # NaN equals NaN: no right answer has any, but a known mistake may.
+    tolerance = ATOL_OF_SCALE * scale
+    return torch.isclose(found, expected, rtol=RTOL, atol=tolerance, equal_nan=True)
 
 
 def shape_problem(found: Terms, expected: Terms) -> str:

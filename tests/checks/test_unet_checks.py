@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dmlib.checks.unet.derive import SKIP_SHAPES
-from dmlib.models.unet import UNet, UNetConfig
+from dmlib.checks.unet.count import SKIP_SHAPES
+from dmlib.checks.unet.derive import FIRST_LOSS, RECEPTIVE_FIELD
+from dmlib.forward import q_sample
+from dmlib.models import EpsFromV, UNet, UNetConfig
+from dmlib.schedules import cosine_schedule
 
 CONFIGS = [
     UNetConfig(image_size=8, widths=(4, 8), attention=(), groups=2, heads=2, emb_dim=6, blocks=3),
@@ -36,3 +39,38 @@ def test_skips_come_in_the_order_of_the_way_up(config):
     # `skips.pop()` in UNet.forward: the last one made is the first one used.
     expected = SKIP_SHAPES.reference(config.image_size, config.widths, config.blocks)
     assert expected == made[::-1]
+
+
+def test_first_loss_is_that_of_a_fresh_network():
+    schedule, t = cosine_schedule(100), 40
+    net = EpsFromV(UNet(CONFIGS[0]).double(), schedule.alpha_bar)
+    generator = torch.Generator().manual_seed(0)
+    x0 = 0.7 * torch.randn(4000, 1, 8, 8, generator=generator, dtype=torch.float64)
+    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        eps_hat = net(q_sample(x0, t, eps, schedule=schedule), t)
+    expected = sum(FIRST_LOSS.reference(float(schedule.alpha_bar[t]), 0.49).values())
+    # 256,000 pixels: the mean of a square is off by less than 4 sqrt(2 / n) of it, 1.1 %.
+    assert ((eps - eps_hat) ** 2).mean().item() == pytest.approx(expected, rel=0.011)
+
+
+def test_way_down_sees_as_far_as_the_gradient_reaches():
+    config = UNetConfig(
+        image_size=64, widths=(4, 4), attention=(), groups=1, heads=1, emb_dim=4, blocks=1
+    )
+    net = UNet(config).double()
+    for module in net.modules():  # a norm looks at the whole map: it is not counted
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.GroupNorm):
+                setattr(module, name, torch.nn.Identity())
+    for parameter in net.parameters():
+        torch.nn.init.uniform_(parameter, 0.1, 0.2)
+    image = torch.zeros(1, 1, 64, 64, dtype=torch.float64, requires_grad=True)
+    h, emb = net.stem(image), torch.zeros(1, 4, dtype=torch.float64)
+    for level in net.down:
+        h = h if level.resize is None else level.resize(h)
+        for stage in level.stages:
+            h = stage(h, emb)
+    (gradient,) = torch.autograd.grad(h[0, 0, 16, 16], image)
+    rows = (gradient[0, 0] != 0).any(1).sum()
+    assert int(rows) == RECEPTIVE_FIELD.reference(2, 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dmlib.checks.exercise import Exercise
 from dmlib.checks.unet.build import EMBEDDING, SCALE_SHIFT
-from dmlib.checks.unet.derive import BLOCK, RECEPTIVE_FIELD, SKIP_SHAPES
+from dmlib.checks.unet.count import BLOCK, SKIP_SHAPES
+from dmlib.checks.unet.derive import FIRST_LOSS, RECEPTIVE_FIELD
 from dmlib.checks.unet.layers import ATTENTION, GROUP_NORM
 from dmlib.checks.unet.open import CONFIG
-from dmlib.checks.unet.understand import FRESH, MIDDLE, SKIPS, TURNS
+from dmlib.checks.unet.understand import MIDDLE, SKIPS, TURNS
 
 EXERCISES: tuple[Exercise, ...] = (
     SKIPS,
@@ -19,7 +20,7 @@ EXERCISES: tuple[Exercise, ...] = (
     SCALE_SHIFT,
     ATTENTION,
     BLOCK,
-    FRESH,
+    FIRST_LOSS,
     RECEPTIVE_FIELD,
     CONFIG,
 )

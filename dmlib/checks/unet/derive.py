@@ -1,245 +1,124 @@
-"""The exercises of chapter 4, the U-Net: derivations, all of them with a pencil."""
+"""The exercises of chapter 4, the U-Net: the formulas of the first loss and of the view."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import Generator
+import math
 
 from dmlib.checks import draw
 from dmlib.checks.exercise import Function, Mistake
-from dmlib.models.blocks import ResidualBlock
-
-Cases = list[tuple[Any, ...]]
-Shapes = list[tuple[int, int]]
 
 
-def _skips(image_size: int, widths: tuple[int, ...], blocks: int) -> Shapes:
-    made = []
-    for level, width in enumerate(widths):
-        made += [(width, image_size // 2**level)] * blocks
-    return made[::-1]
+def _loss(alpha_bar_t: float, m: float) -> dict[str, float]:
+    return {"noise": alpha_bar_t**2, "picture": alpha_bar_t * (1 - alpha_bar_t) * m}
 
 
-def _skips_again(image_size: int, widths: tuple[int, ...], blocks: int) -> torch.Tensor:
-    """From the bottom up: the size doubles from level to level."""
-    levels = len(widths)
-    size = image_size * 2 ** (1 - levels)
-    rows = []
-    for width in reversed(widths):
-        for _ in range(blocks):
-            rows.append([width, size])
-        size = size + size
-    return torch.tensor(rows)
+def _loss_again(alpha_bar_t: float, m: float) -> tuple[float, float]:
+    """eps - eps_hat = a eps + b x_0, with the squares of a and b."""
+    signal, sigma = math.sqrt(alpha_bar_t), math.sqrt(1 - alpha_bar_t)
+    a = 1 - sigma * sigma
+    return a * a, (sigma * signal) ** 2 * m
 
 
-def _skip_cases(generator: Generator) -> Cases:
-    cases = []
-    for levels, blocks in ((3, 2), (2, 3), (4, 1)):
-        widths = tuple(8 * (draw.integer(1, 3, generator=generator) + 3 * i) for i in range(levels))
-        size = 2 ** (levels - 1) * draw.integer(2, 5, generator=generator)
-        cases.append((size, widths, blocks))
-    return cases
-
-
-def _halved_first(image_size: int, widths: tuple[int, ...], blocks: int) -> Shapes:
-    return _skips(image_size // 2, widths, blocks)
-
-
-SKIP_SHAPES = Function(
-    id="ex-unet-5",
+FIRST_LOSS = Function(
+    id="ex-unet-10",
     level="derive",
-    title="Last in, first out",
-    minutes=10,
-    call="skip_shapes(image_size, widths, blocks)",
-    cases=_skip_cases,
-    reference=_skips,
-    alternative=_skips_again,
-    mistakes=(
-        Mistake(
-            "in the order in which they are made",
-            lambda size, widths, blocks: _skips(size, widths, blocks)[::-1],
-            "The way up begins at the bottom: the map that was made last is used first.",
-        ),
-        Mistake(
-            "one skip a level",
-            lambda size, widths, blocks: _skips(size, widths, 1),
-            "Every residual block hands its output over, so there are `blocks` of them a level.",
-        ),
-        Mistake(
-            "halved before the first level",
-            _halved_first,
-            "The first level works at the size of the image; the halvings lie between levels.",
-        ),
-        Mistake(
-            "all at full size",
-            lambda size, widths, blocks: [(w, size) for w in widths[::-1] for _ in range(blocks)],
-            "Each level after the first works at half the size of the one before.",
-        ),
-        Mistake(
-            "twice the channels: what comes up is counted, too",
-            lambda size, widths, blocks: [(2 * c, s) for c, s in _skips(size, widths, blocks)],
-            "2 x width goes into the block; the skip alone brings one width.",
-        ),
-    ),
-)
-
-
-PARTS = ("norm_1", "conv_1", "scale_shift", "norm_2", "conv_2", "shortcut")
-
-
-def _block(c_in: int, c_out: int, emb_dim: int) -> dict[str, int]:
-    return {
-        "norm_1": 2 * c_in,
-        "conv_1": 9 * c_in * c_out + c_out,
-        "scale_shift": emb_dim * 2 * c_out + 2 * c_out,
-        "norm_2": 2 * c_out,
-        "conv_2": 9 * c_out * c_out + c_out,
-        "shortcut": 0 if c_in == c_out else c_in * c_out + c_out,
-    }
-
-
-def _block_again(c_in: int, c_out: int, emb_dim: int) -> list[int]:
-    """Let PyTorch count."""
-    with torch.device("meta"):
-        block = ResidualBlock(c_in, c_out, emb_dim=emb_dim)
-    return [sum(p.numel() for p in getattr(block, name).parameters()) for name in PARTS]
-
-
-def _other(c_in: int, c_out: int, emb_dim: int, **changed: int) -> dict[str, int]:
-    return _block(c_in, c_out, emb_dim) | changed
-
-
-def _unbiased(c_in: int, c_out: int, emb_dim: int) -> dict[str, int]:
-    layers = {
-        "conv_1": 9 * c_in * c_out,
-        "scale_shift": emb_dim * 2 * c_out,
-        "conv_2": 9 * c_out**2,
-        "shortcut": 0 if c_in == c_out else c_in * c_out,
-    }
-    return _other(c_in, c_out, emb_dim, **layers)
-
-
-def _block_cases(generator: Generator) -> Cases:
-    eights = [8 * draw.integer(1, 9, generator=generator) for _ in range(3)]
-    pairs = [(eights[0], eights[0] + 8), (eights[1], eights[1]), (eights[2] + 16, eights[2])]
-    return [(c_in, c_out, 2 * draw.integer(5, 60, generator=generator)) for c_in, c_out in pairs]
-
-
-BLOCK = Function(
-    id="ex-unet-9",
-    level="derive",
-    title="Where do the parameters sit?",
+    title="The first loss",
     minutes=12,
-    call="block_parameters(c_in, c_out, emb_dim)",
-    terms=PARTS,
-    cases=_block_cases,
-    reference=_block,
-    alternative=_block_again,
+    call="first_loss(alpha_bar_t, m)",
+    terms=("noise", "picture"),
+    cases=lambda generator: [
+        (draw.uniform(0.1, 0.9, generator=generator), draw.uniform(0.2, 2.0, generator=generator))
+        for _ in range(5)
+    ],
+    reference=_loss,
+    alternative=_loss_again,
     mistakes=(
         Mistake(
-            "the biases are forgotten",
-            _unbiased,
-            "Each output channel of a convolution or a linear layer has one bias as well.",
+            "eps_hat = 0, as without the v inside",
+            lambda a, m: (1.0, 0.0),
+            "v_hat is 0, but eps_hat = sqrt(1 - alpha_bar_t) x_t + sqrt(alpha_bar_t) v_hat is not.",
         ),
         Mistake(
-            "the shortcut always has weights",
-            lambda a, b, e: _other(a, b, e, shortcut=a * b + b),
-            "Where the channels stay the same, the shortcut hands x on as it is.",
+            "the noise in x_t is taken for another noise than eps",
+            lambda a, m: (1 + (1 - a) ** 2, a * (1 - a) * m),
+            "x_t contains the very eps that is to be guessed: put x_t in, then collect eps.",
         ),
         Mistake(
-            "the shortcut is counted as a 3 x 3 convolution",
-            lambda a, b, e: _other(a, b, e, shortcut=0 if a == b else 9 * a * b + b),
-            "It only mixes channels: its kernel is 1 x 1.",
+            "the picture in x_t is forgotten",
+            lambda a, m: (a**2, 0.0),
+            "x_t also contains sqrt(alpha_bar_t) x_0, and that gets into eps_hat.",
         ),
         Mistake(
-            "one number a channel from the embedding, not two",
-            lambda a, b, e: _other(a, b, e, scale_shift=e * b + b),
-            "Each channel gets a scale and a shift.",
+            "the root in front of x_t is missing",
+            lambda a, m: ((1 - math.sqrt(1 - a)) ** 2, a * m),
+            "eps_hat is x_t times sqrt(1 - alpha_bar_t), not x_t itself.",
         ),
         Mistake(
-            "the 9 of the kernel is missing",
-            lambda a, b, e: _other(a, b, e, conv_1=a * b + b, conv_2=b * b + b),
-            "A 3 x 3 kernel has 9 weights for each pair of channels.",
-        ),
-        Mistake(
-            "GroupNorm with a weight and a bias a group",
-            lambda a, b, e: _other(a, b, e, norm_1=16, norm_2=16),
-            "Mean and variance are taken a group; the weight and the bias belong to a channel.",
+            "the factors are not squared",
+            lambda a, m: (a, math.sqrt(a * (1 - a)) * m),
+            "The loss is a mean of squares: each factor is squared with what it stands before.",
         ),
     ),
 )
 
 
-def _field(kernels: list[int], strides: list[int]) -> int:
-    side, step = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        side += (kernel - 1) * step
-        step *= stride
+def _sees(levels: int, blocks: int) -> int:
+    side, step = 3, 1
+    for level in range(levels):
+        if level > 0:
+            side += 2 * step
+            step = 2 * step
+        side += 4 * blocks * step
     return side
 
 
-def _field_again(kernels: list[int], strides: list[int]) -> int:
-    """Backwards: the pixels that `side` neighbours of the layer above look at."""
-    side = 1
-    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
-        side = (side - 1) * stride + kernel
-    return side
-
-
-def _late(kernels: list[int], strides: list[int]) -> int:
-    side, step = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        step *= stride
-        side += (kernel - 1) * step
-    return side
-
-
-def _layer_cases(generator: Generator) -> Cases:
-    cases = []
-    for layers in (3, 4, 6):
-        kernels = [2 * draw.integer(1, 3, generator=generator) + 1 for _ in range(layers)]
-        strides = [draw.integer(1, 2, generator=generator) for _ in range(layers)]
-        strides[1] = 2
-        cases.append((kernels, strides))
-    return cases
+def _sees_again(levels: int, blocks: int) -> int:
+    halvings = levels - 1
+    return 3 + 4 * blocks * (2**levels - 1) + 2 * (2**halvings - 1)
 
 
 RECEPTIVE_FIELD = Function(
     id="ex-unet-11",
     level="derive",
-    title="How far does a pixel see?",
+    title="How far does the way down see?",
     minutes=12,
-    call="receptive_field(kernels, strides)",
-    cases=_layer_cases,
-    reference=_field,
-    alternative=_field_again,
+    call="way_down_sees(levels, blocks)",
+    cases=lambda generator: [
+        (draw.integer(low, 7, generator=generator), draw.integer(1, 9, generator=generator))
+        for low in (1, 2, 2, 3, 3)
+    ],
+    reference=_sees,
+    alternative=_sees_again,
     mistakes=(
         Mistake(
-            "the strides play no part",
-            lambda kernels, strides: 1 + sum(k - 1 for k in kernels),
+            "one convolution a block",
+            lambda L, b: 3 + 2 * b * (2**L - 1) + 2 * (2 ** (L - 1) - 1),
+            "A residual block has two 3 x 3 convolutions, one after the other.",
+        ),
+        Mistake(
+            "the first convolution of the network is forgotten",
+            lambda L, b: _sees(L, b) - 2,
+            "Before the first block stands the stem, a 3 x 3 convolution as well.",
+        ),
+        Mistake(
+            "the convolutions that halve are forgotten",
+            lambda L, b: 3 + 4 * b * (2**L - 1),
+            "They have a 3 x 3 kernel, too, and widen the view before they halve.",
+        ),
+        Mistake(
+            "a halving convolution is counted in steps of the smaller map",
+            lambda L, b: 3 + 4 * b * (2**L - 1) + 2 * (2**L - 2),
+            "Its kernel looks at the map before it is halved; only later layers look farther.",
+        ),
+        Mistake(
+            "the halvings play no part",
+            lambda L, b: 3 + 4 * b * L + 2 * (L - 1),
             "After a stride of 2, neighbours of the map are two pixels of the image apart.",
         ),
         Mistake(
-            "a stride counts for its own layer already",
-            _late,
-            "A layer's kernel looks at the map before its stride; only later layers look farther.",
-        ),
-        Mistake(
-            "each layer adds its whole kernel",
-            lambda kernels, strides: _field([k + 1 for k in kernels], strides) - 1,
-            "A 3 x 3 kernel adds one pixel on each side: k - 1, not k.",
-        ),
-        Mistake(
-            "the sides of the kernels are multiplied",
-            lambda kernels, strides: int(torch.tensor(kernels).prod()),
-            "Two 3 x 3 layers see 5 x 5, not 9 x 9.",
-        ),
-        Mistake(
-            "the area instead of the side",
-            lambda kernels, strides: _field(kernels, strides) ** 2,
-            "The side of the square is asked for.",
+            "as many halvings as levels",
+            lambda L, b: 3 + 4 * b * (2 ** (L + 1) - 2) + 2 * (2**L - 1),
+            "The first level works at full size: L levels have L - 1 halvings between them.",
         ),
     ),
 )

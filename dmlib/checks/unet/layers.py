@@ -110,8 +110,9 @@ GROUP_NORM = Function(
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(dim=-1)
-    return weights @ v
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
+    return weights / weights.sum(-1, keepdim=True) @ v
 
 
 def _attention_again(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -122,19 +123,35 @@ def _weighted(q: Tensor, k: Tensor, v: Tensor, factor: float, axis: int = -1) ->
     return (factor * q @ k.transpose(-1, -2)).softmax(axis) @ v
 
 
+def _bare_exp(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).exp()
+    return weights / weights.sum(-1, keepdim=True) @ v
+
+
+def _token_cases(generator: Generator) -> Cases:
+    def draws(N: int, D: int) -> tuple[Tensor, ...]:
+        return tuple(draw.normal(2, N, D, generator=generator) for _ in range(3))
+
+    q, k, v = draws(4, 3)
+    # Scores in the thousands, whose exponentials are beyond every float.
+    return [draws(5, 3), draws(4, 4), draws(6, 8), (3000 * q, k, v)]
+
+
 ATTENTION = Function(
     id="ex-unet-8",
     level="build",
-    title="Attention in two lines",
-    minutes=10,
+    title="Attention, softmax included",
+    minutes=12,
     call="my_attention(q, k, v)",
-    cases=lambda generator: [
-        tuple(draw.normal(2, N, D, generator=generator) for _ in range(3))
-        for N, D in ((5, 3), (4, 4), (6, 8))
-    ],
+    cases=_token_cases,
     reference=_attention,
     alternative=_attention_again,
     mistakes=(
+        Mistake(
+            "the exponential of a large score is infinite",
+            _bare_exp,
+            "exp(1000) is no float. Take the largest score of the row off all of them first.",
+        ),
         Mistake(
             "the division by sqrt(D) is missing",
             lambda q, k, v: _weighted(q, k, v, 1.0),
