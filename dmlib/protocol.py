@@ -23,14 +23,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dmlib import checkpoint, model_card
-from dmlib.checkpoint import ASSETS, Card, Checkpoint, load_unet
-from dmlib.data import fashion_mnist, to_unit
+from dmlib.checkpoint import ASSETS, Card, load_unet
+from dmlib.data import fashion_mnist, to_uint8, to_unit
 from dmlib.evaluation import Judge, class_samples
-from dmlib.metrics import FEATURES
-from dmlib.models import EpsFromV
+from dmlib.metrics import FEATURES, nearest_neighbours
+from dmlib.models import EpsFromV, UNet, UNetConfig
 from dmlib.recording import read_grids, read_log
 from dmlib.sampling import ddim, ddpm, dpm_solver
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
@@ -52,7 +53,7 @@ def run_protocol(
     raw: nn.Module | None = None,
     folder: Path | None = None,
     plan: dict[str, tuple[int, ...]] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Judge a network by the protocol.
 
     Args:
@@ -64,10 +65,11 @@ def run_protocol(
         plan: numbers of steps by sampler; PLAN if None.
 
     Returns:
-        JSON values.
+        The figures as JSON values, and the ten samples that come nearest to a training image
+        followed by these ten images, (20, 28, 28).
     """
     start, cpu = time.perf_counter(), time.process_time()
-    schedule = (cosine_schedule if card["schedule"] == "cosine" else linear_schedule)(card["T"])
+    schedule = _schedule(card)
     test, labels = fashion_mnist("test")
     train, _ = fashion_mnist("train")
     judge = Judge(to_unit(test))
@@ -89,6 +91,7 @@ def run_protocol(
     if raw is not None:
         result["average"].append({"weights": "raw", **score(raw)})
     result["minutes"] = over_time(judge, folder)
+    result["copies"], pairs = _copies(net, schedule, to_unit(train), to_unit(test))
     result |= {
         "device": model_card.device_name(torch.device("cpu")),
         "seconds": round(time.perf_counter() - start),
@@ -96,7 +99,7 @@ def run_protocol(
         "torch": torch.__version__,
         "revision": model_card.revision(),
     }
-    return result
+    return result, pairs
 
 
 def _scorer(judge: Judge, schedule: NoiseSchedule, *, n: int) -> Callable[..., Row]:
@@ -153,6 +156,20 @@ def over_time(judge: Judge, folder: Path | None) -> list[Row]:
     return rows
 
 
+def _copies(
+    net: nn.Module, schedule: NoiseSchedule, train: Tensor, test: Tensor, *, n: int = 100
+) -> tuple[Row, NDArray[np.uint8]]:
+    """Distances of n samples, and of n test images, to their nearest training images."""
+    settings = {"step": SAMPLERS[SHORT[0]](), "times": SHORT[1]}
+    samples, _ = class_samples(net, n, schedule=schedule, **settings)
+    distance, index = nearest_neighbours(samples, train)
+    unseen, _ = nearest_neighbours(test[:n], train)
+    closest = distance.argsort()[:10]
+    pairs = torch.cat([samples[closest], train[index[closest]]])
+    row = {"n": n, "samples": distance.tolist(), "test": unseen.tolist()}
+    return row, to_uint8(pairs).numpy()
+
+
 def _fixed(n: int, plan: dict[str, tuple[int, ...]]) -> Row:
     features = json.loads(FEATURES.with_suffix(".json").read_text())
     return {
@@ -170,23 +187,25 @@ def _fixed(n: int, plan: dict[str, tuple[int, ...]]) -> Row:
     }
 
 
-def raw_and_average(folder: Path) -> tuple[nn.Module, nn.Module | None, Card]:
-    """The average of a run's weights, the raw ones if a checkpoint is there, and the card."""
-    net, card = load_unet(folder / "weights.safetensors")
-    found, _ = checkpoint.latest(folder)
-    return net, None if found is None else _raw(found, card), card
+def read_protocol(path: Path = OUT) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """A result of `main` as it was written: the figures and the pairs."""
+    return json.loads(path.read_text("utf-8")), np.load(path.with_suffix(".npz"))["pairs"]
 
 
-def _raw(found: Checkpoint, card: Card) -> nn.Module:
-    from dmlib.models import UNet, UNetConfig
-
+def _raw(folder: Path | None, card: Card) -> nn.Module | None:
+    """The weights that were not averaged, from the newest checkpoint in the folder."""
+    found, _ = checkpoint.latest(folder) if folder else (None, [])
+    if found is None:
+        return None
     net: nn.Module = UNet(UNetConfig(**card["config"]))
     if card["predicts"] == "v":
-        make = cosine_schedule if card["schedule"] == "cosine" else linear_schedule
-        net = EpsFromV(net, make(card["T"]).alpha_bar)
-    weights = {k[4:]: x for k, x in found.tensors.items() if k.startswith("net.")}
-    net.load_state_dict(weights)
+        net = EpsFromV(net, _schedule(card).alpha_bar)
+    net.load_state_dict({k[4:]: x for k, x in found.tensors.items() if k.startswith("net.")})
     return net.eval()
+
+
+def _schedule(card: Card) -> NoiseSchedule:
+    return (cosine_schedule if card["schedule"] == "cosine" else linear_schedule)(card["T"])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -197,24 +216,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=500, help="samples for each number")
     parser.add_argument("--out", type=Path, help="of the result")
     args = parser.parse_args(arguments)
-    if args.run:
-        net, raw, card = raw_and_average(args.run)
-    else:
-        net, card = load_unet(ASSETS / "fashion_unet.safetensors")
-        found, _ = checkpoint.latest(args.checkpoint) if args.checkpoint else (None, [])
-        raw = None if found is None else _raw(found, card)
-    result = run_protocol(net, card, n=args.n, raw=raw, folder=args.run or args.checkpoint)
+    folder = args.run or args.checkpoint
+    weights = args.run / "weights.safetensors" if args.run else ASSETS / "fashion_unet.safetensors"
+    net, card = load_unet(weights)
+    result, pairs = run_protocol(net, card, n=args.n, raw=_raw(folder, card), folder=folder)
+    result["command"] = " ".join(["python -m dmlib.protocol", *(arguments or sys.argv[1:])])
     out = args.out or (args.run / "protocol.json" if args.run else OUT)
-    result["command"] = "python -m dmlib.protocol " + " ".join(arguments or sys.argv[1:])
     out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    np.savez_compressed(out.with_suffix(".npz"), pairs=pairs)
     print(f"{out}: {result['seconds']} s")
     if args.run:
-        best = min(result["steps"], key=lambda row: row["distance"])
-        name = f"Fréchet distance, dmlib features, n = {args.n}, {best['sampler']} {best['steps']}"
-        floor = f"its floor, {args.n} training images"
-        measured = {name: round(best["distance"], 3), floor: round(result["floor"]["mean"], 3)}
-        model_card.add_metrics(args.run / "weights.safetensors", measured)
+        model_card.add_metrics(weights, _headline(result))
     return 0
+
+
+def _headline(result: dict[str, Any]) -> Row:
+    """The best distance and its floor, by names that say what they are."""
+    best, n = min(result["steps"], key=lambda row: row["distance"]), result["protocol"]["n"]
+    setting = f"{best['sampler']}, {best['steps']} steps"
+    return {
+        f"Fréchet distance, dmlib features, n = {n}, {setting}": round(best["distance"], 3),
+        f"its floor, {n} training images": round(result["floor"]["mean"], 3),
+    }
 
 
 if __name__ == "__main__":
