@@ -13,15 +13,27 @@ from scipy import integrate, stats
 
 from dmlib.data import ground_truth_mixture_2d
 from dmlib.mixture import GaussianMixture, reverse_posterior
-from dmlib.sampling import ddpm, sample
-from dmlib.schedules import linear_schedule, zero_terminal_snr
-from dmlib.widgets import Particles, ReversePosterior
+from dmlib.oracle import FiniteOracle
+from dmlib.sampling import clipped, ddpm, generate, sample, spaced_times
+from dmlib.schedules import cosine_schedule, linear_schedule, zero_terminal_snr
+from dmlib.widgets import Particles, ReversePlayer, ReversePosterior
 from dmlib.widgets.particles import SETS, data_points, fresh_distance
+from dmlib.widgets.reverse_player import record
 from dmlib.widgets.reverse_posterior import moments, total_variation
 
 
-@pytest.fixture(scope="module", params=["ReversePosterior", "Particles"])
+def recorded(sampler="ddim", steps=6, **options):
+    """A recording of an exact denoiser of four pictures."""
+    schedule = cosine_schedule(1000)
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28))
+    net = FiniteOracle(torch.from_numpy(images / 127.5 - 1), schedule=schedule)
+    return record(net, ["a", "b"], schedule=schedule, steps=steps, sampler=sampler, **options)
+
+
+@pytest.fixture(scope="module", params=["ReversePosterior", "Particles", "ReversePlayer"])
 def widget(request):
+    if request.param == "ReversePlayer":
+        return ReversePlayer(recorded())
     return {"ReversePosterior": ReversePosterior, "Particles": Particles}[request.param]()
 
 
@@ -159,3 +171,69 @@ def test_particles_state_out_of_range_is_refused():
     for name, value in (("t", 101), ("points", "circle"), ("sampler", "euler"), ("seed", 0)):
         with pytest.raises(traitlets.TraitError):
             setattr(Particles(), name, value)
+
+
+# --- ReversePlayer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_recording_walks_by_dmlibs_steps_from_the_recorded_bytes(sampler):
+    r = recorded(sampler)
+    assert r.times == spaced_times(1000, 6)
+    for k, (t, t_prev) in enumerate(itertools.pairwise(r.times)):
+        x0_hat = torch.from_numpy(r.x0_hat[k] / 127.5 - 1)
+        bar, before = r.schedule.alpha_bar[t], r.schedule.alpha_bar[t_prev]
+        rest = r.xt[k] - bar.sqrt() * x0_hat
+        if sampler == "ddim":
+            expected = before.sqrt() * x0_hat + (1 - before).sqrt() * rest / (1 - bar).sqrt()
+        else:  # the mean of q(x_prev | x_t, x_0), and normal noise of its variance
+            alpha = bar / before
+            expected = before.sqrt() * (1 - alpha) / (1 - bar) * x0_hat
+            expected += alpha.sqrt() * (1 - before) / (1 - bar) * r.xt[k]
+        off = r.xt[k + 1] - expected
+        if sampler == "ddim" or t_prev == 0:
+            torch.testing.assert_close(off, torch.zeros_like(off), rtol=0, atol=1e-9)
+        else:
+            noise = off / ((1 - before) / (1 - bar) * (1 - bar / before)).sqrt()
+            # n = 1568 normal numbers of one seed: 1.63 / sqrt(n) in 99 of 100 draws.
+            assert stats.kstest(noise.flatten().numpy(), "norm").statistic < 1.63 / 1568**0.5
+
+
+def test_rounding_moves_a_walk_by_less_than_a_grey_level():
+    r = recorded(steps=6)
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28))
+    net = FiniteOracle(torch.from_numpy(images / 127.5 - 1), schedule=r.schedule)
+    exact = generate(
+        clipped(net, schedule=r.schedule), r.xt[0][:, None], schedule=r.schedule, times=6
+    )
+    assert float((exact[:, 0] - r.xt[-1]).abs().max()) < 1 / 127.5
+
+
+def test_shown_is_x_t_and_its_two_parts():
+    widget = ReversePlayer(recorded(), step=2, sample=1)
+    xt, x0_hat, eps_hat = widget.shown()
+    a = widget.recording.schedule.alpha_bar[widget.t]
+    torch.testing.assert_close(a.sqrt() * x0_hat + (1 - a).sqrt() * eps_hat, xt)
+    widget.step = 6
+    assert widget.t == 0
+    assert widget.shown()[2] is None
+    assert widget.to_png().startswith(b"\x89PNG")
+
+
+def test_shipped_network_is_recorded_and_its_data_fit():
+    widget = ReversePlayer()
+    assert len(json.dumps(widget._data)) < 300_000
+    assert widget.recording.x0_hat.shape == (25, 10, 28, 28)
+    assert "images in its training" in widget._data["about"]
+    # What it ends with are pictures: half of a garment's pixels are black.
+    end = widget.recording.xt[-1]
+    assert 0.2 < float((end < -0.95).double().mean()) < 0.8
+
+
+def test_player_state_out_of_range_is_refused():
+    with pytest.raises(traitlets.TraitError, match=r"step must be in 0\.\.6"):
+        ReversePlayer(recorded(), step=7)
+    with pytest.raises(traitlets.TraitError, match=r"sample must be in 0\.\.1"):
+        ReversePlayer(recorded()).sample = 2
+    with pytest.raises(ValueError, match="sampler must be 'ddim' or 'ddpm', got 'heun'"):
+        recorded("heun")

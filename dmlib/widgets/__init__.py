@@ -5,6 +5,7 @@ from dmlib.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.widgets.forward_player import ForwardPlayer
 from dmlib.widgets.particles import Particles
 from dmlib.widgets.quick_quiz import QuickQuiz
+from dmlib.widgets.reverse_player import ReversePlayer
 from dmlib.widgets.reverse_posterior import ReversePosterior
 from dmlib.widgets.run_player import RunPlayer
 from dmlib.widgets.sampler import Sampler
@@ -18,6 +19,7 @@ __all__ = [
     "Particles",
     "Prediction",
     "QuickQuiz",
+    "ReversePlayer",
     "ReversePosterior",
     "RunPlayer",
     "Sampler",

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from scipy import stats
 
-from dmlib.widgets import Particles, Prediction, ReversePosterior
+from dmlib.oracle import FiniteOracle
+from dmlib.schedules import cosine_schedule
+from dmlib.widgets import Particles, Prediction, ReversePlayer, ReversePosterior
 from dmlib.widgets.particles import SETS, data_points
+from dmlib.widgets.reverse_player import record
 from dmlib.widgets.reverse_posterior import moments, total_variation
 
 sys.path.insert(0, str(Path(__file__).parent))
-from widget_harness import Shown
+from widget_harness import Shown, stand_in_images
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("*β*_t", "*t*"), answer=1, reason="Because.")
@@ -37,10 +41,26 @@ def show(chromium, tmp_path):
         page.close()
 
 
+@cache
+def recorded(sampler="ddim"):
+    """Ten samples of an exact denoiser, as large as those of the network."""
+    schedule = cosine_schedule(1000)
+    images = torch.from_numpy(stand_in_images()[:, None] / 127.5 - 1)
+    net = FiniteOracle(images, schedule=schedule)
+    return record(net, [f"picture {i}" for i in range(10)], schedule=schedule, sampler=sampler)
+
+
 def make(name, **state):
+    if name == "ReversePlayer":
+        return ReversePlayer(recorded(), **state)
     if name == "Particles":
         state = {"t": 12, **state}
     return {"ReversePosterior": ReversePosterior, "Particles": Particles}[name](**state)
+
+
+def grey(x):
+    """[-1, 1] -> 0..255, what is outside clipped, as a picture shows it."""
+    return (np.clip(x, -1, 1) + 1) * 127.5
 
 
 # name of the widget, its state that the test moves, the slider's name
@@ -49,8 +69,9 @@ SLIDERS = [
     ("ReversePosterior", "beta", "βt"),
     ("ReversePosterior", "xt", "xt"),
     ("Particles", "t", "t"),
+    ("ReversePlayer", "step", "t"),
 ]
-NAMES = ["ReversePosterior", "Particles"]
+NAMES = ["ReversePosterior", "Particles", "ReversePlayer"]
 
 
 # --- the numbers ---------------------------------------------------------------------------
@@ -155,8 +176,8 @@ def test_particles_draws_particles_data_and_trails(show):
 
 def test_particles_choices_reach_the_picture_and_the_text(show):
     shown = show(make("Particles"))
-    shown.page.get_by_label("Data").select_option("mixture")
-    shown.page.get_by_label("Step").select_option("ddpm")
+    shown.page.get_by_label("Data", exact=True).select_option("mixture")
+    shown.page.get_by_label("Step", exact=True).select_option("ddpm")
     shown.page.get_by_role("button", name="New particles").click()
     shown.set(t=0)
     widget = make("Particles", points="mixture", sampler="ddpm")
@@ -168,6 +189,50 @@ def test_particles_choices_reach_the_picture_and_the_text(show):
     assert "new points" in text
     shown.set(points="two moons")
     assert "learned by heart" in shown.page.locator(".dmw-verdict").inner_text()
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_player_walks_dmlibs_steps(show, sampler):
+    widget = ReversePlayer(recorded(sampler))
+    shown = show(widget)
+    for step, sample in ((0, 0), (1, 9), (13, 4), (24, 2), (25, 7)):
+        widget.step, widget.sample = step, sample
+        shown.set(step=step, sample=sample)
+        numbers = shown.numbers()
+        everything = widget.recording.xt[step].flatten()
+        np.testing.assert_allclose(numbers["all"], everything, rtol=1e-6, atol=1e-9)
+        assert numbers["t"] == widget.t
+        bar = float(widget.recording.schedule.alpha_bar[widget.t])
+        assert numbers["alpha_bar"] == pytest.approx(bar, rel=1e-6)
+        # Three large pictures, then the pairs of all samples.
+        canvases = shown.page.locator(".dmw-body canvas").all()
+        for canvas, name, values in zip(
+            canvases[:3], ("xt", "x0_hat", "eps_hat"), widget.shown(), strict=True
+        ):
+            values = torch.zeros(28, 28) if values is None else values
+            np.testing.assert_allclose(numbers[name], values.flatten(), rtol=1e-6, atol=1e-9)
+            assert np.abs(shown.pixels(canvas) - grey(values.numpy())).max() <= 1
+        xt = widget.recording.xt[step, 6].numpy()
+        assert np.abs(shown.pixels(canvases[3 + 12]) - grey(xt)).max() <= 1
+        before, now = widget.recording.x0_hat[[max(step - 1, 0), min(step, 24)], sample] / 127.5
+        if 0 < step < 25:
+            expected = np.sqrt(((now - before) ** 2).mean())
+            assert numbers["moved"] == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_player_writes_the_factors_and_takes_another_sample(show):
+    widget = make("ReversePlayer", step=13)
+    shown = show(widget)
+    bar = float(widget.recording.schedule.alpha_bar[widget.t])
+    text = shown.page.locator(".dmw-body").inner_text()
+    for number in (f"{bar:.4f}", f"{bar**0.5:.3f}", f"{(1 - bar) ** 0.5:.3f}", "13 of 25"):
+        assert number in text
+    shown.page.get_by_role("radio", name="picture 3").check()
+    shown.settle()
+    assert shown.get("sample") == 3
+    canvas = shown.page.locator(".dmw-body canvas").first
+    expected = widget.recording.xt[13, 3].numpy()
+    assert np.abs(shown.pixels(canvas) - grey(expected)).max() <= 1
 
 
 # --- the controls --------------------------------------------------------------------------
@@ -212,26 +277,30 @@ def test_slider_moves_by_touch(show, name, key, label):
     assert shown.get(key) != before
 
 
-@pytest.mark.parametrize("name", ["Particles"])
-def test_play_runs_towards_the_data_and_pauses(show, name):
-    shown = show(make(name, t=100))
+PLAYED = [("Particles", "t", 100, 90), ("ReversePlayer", "step", 0, 3)]
+
+
+@pytest.mark.parametrize(("name", "key", "first", "after"), PLAYED)
+def test_play_runs_towards_the_data_and_pauses(show, name, key, first, after):
+    shown = show(make(name, **{key: first}))
     shown.page.get_by_role("button", name="Play").click()
-    shown.page.wait_for_timeout(600)
+    shown.page.wait_for_timeout(700)
     shown.page.get_by_role("button", name="Pause").click()
     shown.settle()
-    reached = shown.get("t")
-    assert 0 <= reached < 100
+    reached = shown.get(key)
+    assert (reached - first) * (after - first) > 0
     shown.page.wait_for_timeout(200)
-    assert shown.get("t") == reached
+    assert shown.get(key) == reached
 
 
-@pytest.mark.parametrize("name", ["Particles"])
-def test_reduced_motion_steps_instead_of_playing(show, name):
-    shown = show(make(name, t=100), reduced_motion="reduce")
-    for expected in (90, 80):
-        shown.page.get_by_role("button", name="Step").click()
+@pytest.mark.parametrize(("name", "key", "first", "after"), PLAYED)
+def test_reduced_motion_steps_instead_of_playing(show, name, key, first, after):
+    shown = show(make(name, **{key: first}), reduced_motion="reduce")
+    button = shown.page.get_by_role("button", name="Step", exact=True)
+    for expected in (after, 2 * after - first):
+        button.click()
         shown.page.wait_for_timeout(100)
-        assert shown.get("t") == expected
+        assert shown.get(key) == expected
 
 
 # --- for everybody -------------------------------------------------------------------------
