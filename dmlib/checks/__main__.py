@@ -23,11 +23,16 @@ def main() -> None:
     command.add_argument("--chapter", choices=list(CHAPTERS), help="else from the file's name")
     command.add_argument("--seconds", type=float, default=180.0, help="limit for one notebook")
     command.add_argument("--memory", type=int, default=8192, help="limit for one notebook, MiB")
+    command.add_argument("--jobs", type=int, default=1, help="notebooks at the same time")
     options = parser.parse_args()
     if not options.folder.is_dir():
         parser.error(f"FOLDER must be a folder, got {options.folder}")
+    if options.jobs < 1:
+        parser.error(f"--jobs must be at least 1, got {options.jobs}")
     limits = Limits(seconds=options.seconds, memory_mib=options.memory)
-    rows = grade(options.folder, options.csv, chapter=options.chapter, limits=limits)
+    rows = grade(
+        options.folder, options.csv, chapter=options.chapter, limits=limits, jobs=options.jobs
+    )
     print(f"{rows} rows in {options.csv}")
 
 

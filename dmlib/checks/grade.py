@@ -11,18 +11,21 @@ import csv
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import dmlib
 from dmlib.checks.catalog import CHAPTERS
+from dmlib.checks.engine import SECONDS
 from dmlib.checks.exercise import Exercise
 
+_START = 120.0  # seconds for a process to begin, before any student's code runs
 COLUMNS = ("student", "exercise", "level", "status", "mistake", "note")
 # Nothing of the lecturer's own environment (tokens, keys) reaches a student's code.
 _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
@@ -30,25 +33,44 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
 
 @dataclass(frozen=True)
 class Limits:
-    """What one notebook may use: wall-clock seconds and address space in MiB."""
+    """What one notebook may use.
+
+    Args:
+        seconds: wall-clock time for all of its cells and answers.
+        memory_mib: address space, MiB.
+        answer_seconds: for the judging of one answer.
+    """
 
     seconds: float = 180.0
     memory_mib: int = 8192
+    answer_seconds: float = SECONDS
 
 
-def grade(folder: Path, table: Path, *, chapter: str | None, limits: Limits) -> int:
-    """Grade every notebook below `folder`, write the CSV `table`; return its number of rows."""
+def grade(folder: Path, table: Path, *, chapter: str | None, limits: Limits, jobs: int = 1) -> int:
+    """Grade every notebook below `folder`, write the CSV `table`; return its number of rows.
+
+    Args:
+        folder: with one notebook a student, also in subfolders.
+        table: the CSV file, a row for each student and exercise; it grows while grading goes on.
+        chapter: such as "kernel"; None takes it from each file's name, or all chapters.
+        limits: for one notebook.
+        jobs: how many notebooks run at the same time.
+    """
+    notebooks = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in folder.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    students = sorted(notebooks)
     count = 0
-    with table.open("w", newline="", encoding="utf-8") as file:
+    with table.open("w", newline="", encoding="utf-8") as file, ThreadPoolExecutor(jobs) as pool:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for notebook in sorted(folder.rglob("*.ipynb")):
-            if ".ipynb_checkpoints" in notebook.parts:
-                continue
-            student = notebook.relative_to(folder).with_suffix("").as_posix()
-            for row in _rows(notebook, chapter, limits):
+        every = pool.map(lambda name: _rows(notebooks[name], chapter, limits), students)
+        for student, rows in zip(students, every, strict=True):
+            for row in rows:
                 writer.writerow([_plain(cell) for cell in (student, *row)])
-                count += 1
+            count += len(rows)
             file.flush()
     return count
 
@@ -64,12 +86,11 @@ def _exercises(notebook: Path, chapter: str | None) -> list[Exercise]:
     return [exercise for name in chosen for exercise in CHAPTERS[name]]
 
 
-def _rows(notebook: Path, chapter: str | None, limits: Limits) -> Iterator[tuple[str, ...]]:
+def _rows(notebook: Path, chapter: str | None, limits: Limits) -> list[tuple[str, ...]]:
     exercises = _exercises(notebook, chapter)
     found, trouble = _run(notebook, [e.id for e in exercises], limits)
-    for exercise in exercises:
-        status, mistake, note = found.get(exercise.id, ("not graded", "", trouble))
-        yield exercise.id, exercise.level, status, mistake, note
+    lost = ("not graded", "", trouble or "the process ended before it came to this exercise")
+    return [(e.id, e.level, *found.get(e.id, lost)) for e in exercises]
 
 
 def _run(
@@ -91,18 +112,33 @@ def _process(place: Path, order: str, limits: Limits) -> str:
     env["PYTHONPATH"] = str(Path(dmlib.__file__).parent.parent)
     command = [sys.executable, "-m", "dmlib.checks.grade_one", str(limits.memory_mib)]
     process = subprocess.Popen(
-        command, cwd=place, env=env, stdin=subprocess.PIPE, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+        [*command, str(limits.answer_seconds)], cwd=place, env=env, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
     )  # fmt: skip
     try:
-        process.communicate(order, timeout=limits.seconds)
+        # The clock starts with the student's code: a slow machine takes long to import torch.
+        if not _begins(process, order):
+            return "the process did not begin"
+        process.wait(limits.seconds)
     except subprocess.TimeoutExpired:
         return f"stopped after {limits.seconds:g} s"
-    except BrokenPipeError:
-        return "the process ended before it began"
     finally:
         _end(process)
     return "" if process.returncode == 0 else f"the process ended with {process.returncode}"
+
+
+def _begins(process: subprocess.Popen[str], order: str) -> bool:
+    """Hand the order over and wait for the word "ready"; no student's code has run by then."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(order + "\n")
+        process.stdin.close()
+    except BrokenPipeError:
+        return False
+    if os.name == "posix" and not select.select([process.stdout], [], [], _START)[0]:
+        return False
+    return process.stdout.readline() == "ready\n"
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -115,6 +151,9 @@ def _end(process: subprocess.Popen[str]) -> None:
     except (ProcessLookupError, PermissionError):
         pass
     process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
 
 
 def _read(result: Path, token: str, ids: list[str]) -> dict[str, tuple[str, str, str]]:
