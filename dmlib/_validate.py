@@ -8,14 +8,19 @@ from torch import Tensor
 
 def check_float(name: str, x: Tensor) -> None:
     """Raise unless `x` is a floating-point tensor without NaN or infinity."""
+    check_floating(name, x)
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).sum())
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
+
+
+def check_floating(name: str, x: Tensor) -> None:
+    """Raise unless `x` is a floating-point tensor that holds values."""
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
     if not x.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {x.dtype}; mend: {name}.float()")
     check_values(name, x)
-    if not torch.isfinite(x).all():
-        bad = int((~torch.isfinite(x)).sum())
-        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
 
 
 def check_values(name: str, x: Tensor) -> None:

@@ -47,7 +47,7 @@ def bound_LT(x0: Tensor, *, schedule: NoiseSchedule) -> Tensor:
     Returns:
         (B,), bits per dimension.
     """
-    check_float("x0", x0)
+    _check_batch("x0", x0)
     x0 = x0.double()
     alpha_bar_T = at(schedule.alpha_bar, schedule.T, x0)
     mean, variance = alpha_bar_T.sqrt() * x0, 1 - alpha_bar_T
@@ -79,6 +79,7 @@ def bound_Lt(
     Returns:
         (B,), bits per dimension.
     """
+    _check_pair("x0", x0, "xt", xt)
     t = check_t(t, schedule.T, low=2, batch=len(xt))
     mu, sigma2 = _reverse_step(xt, t, eps_hat, schedule, variance)
     mu_tilde, beta_tilde = q_posterior(x0.double(), xt.double(), t, schedule=schedule)
@@ -112,7 +113,7 @@ def bound_L0(
     Raises:
         ValueError: x0 holds a value that is no grey level.
     """
-    check_like("x0", x0, "x1", x1)
+    _check_pair("x0", x0, "x1", x1)
     level = (x0.double() + 1) * 127.5
     if x0.numel() and bool(
         ((level - level.round()).abs() > 1e-3).any() | (level.abs() > 255.5).any()
@@ -152,8 +153,8 @@ def bound_L0_density(
     Source: Ho et al. 2020, eq. 5, without bins; the book's equation eq-bound-L0.
     Args and Returns as in bound_L0, but x0 may hold any value.
     """
+    _check_pair("x0", x0, "x1", x1)
     mu, sigma2 = _reverse_step(x1, 1, eps_hat, schedule, variance)
-    check_like("x0", x0, "x1", x1)
     square = (x0.double() - mu) ** 2 / sigma2
     return _bits_per_dim((square + (2 * math.pi * sigma2).log()) / 2)
 
@@ -185,7 +186,7 @@ def variational_bound(
     Returns:
         (B, T+1), bits per dimension; column s is L_s, and the sum of a row is the bound.
     """
-    check_float("x0", x0)
+    _check_batch("x0", x0)
     last = bound_L0 if discrete else bound_L0_density
     terms = []
     for step in range(1, schedule.T + 1):
@@ -206,7 +207,6 @@ def _reverse_step(
     xt: Tensor, t: int | Tensor, eps_hat: Tensor, schedule: NoiseSchedule, variance: Variance
 ) -> tuple[Tensor, Tensor]:
     """mu(x_t) = mu_tilde(x_t, x0_hat) and sigma_t^2, float64: p(x_{t-1} | x_t)."""
-    check_float("xt", xt)
     check_like("eps_hat", eps_hat, "xt", xt)
     if variance not in ("beta_tilde", "beta"):
         raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
@@ -224,6 +224,18 @@ def _reverse_step(
     return mu, torch.where(beta_tilde > 0, beta_tilde, smallest)
 
 
+def _check_batch(name: str, x: Tensor) -> None:
+    check_float(name, x)
+    if x.ndim == 0:
+        raise ValueError(f"{name} must have a batch axis (B, ...), got a 0-d tensor")
+
+
+def _check_pair(name: str, x: Tensor, noisy_name: str, noisy: Tensor) -> None:
+    """The noisy data first, because the clean ones are measured against them."""
+    _check_batch(noisy_name, noisy)
+    check_like(name, x, noisy_name, noisy)
+
+
 def _bits_per_dim(nats: Tensor) -> Tensor:
     """(B, ...) nats of each dimension -> (B,) bits per dimension."""
-    return nats.reshape(len(nats), -1).mean(1) / math.log(2)
+    return nats[:, None].flatten(1).mean(1) / math.log(2)

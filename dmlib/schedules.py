@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_t
+from dmlib._validate import check_floating, check_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +131,8 @@ def cosine_schedule(T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999)
     """
     _check_T(T)
     _check_beta_max(beta_max)
-    if s < 0:
-        raise ValueError(f"s must be >= 0, got {s}")
+    if not 0 <= s < math.inf:
+        raise ValueError(f"s must be finite and >= 0, got {s}")
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + s) / (1 + s)) ** 2
     return _from_alpha_bar(f / f[0], beta_max=beta_max, name="cosine")
@@ -156,8 +156,8 @@ def sigmoid_schedule(
     """
     _check_T(T)
     _check_beta_max(beta_max)
-    if not start < end:
-        raise ValueError(f"start must be below end, got start={start}, end={end}")
+    if not -math.inf < start < end < math.inf:
+        raise ValueError(f"start must be below end, both finite, got start={start}, end={end}")
     u = torch.arange(T + 1, dtype=torch.float64) / T
     lo, hi = torch.sigmoid(torch.tensor([start, end], dtype=torch.float64))
     alpha_bar = (hi - torch.sigmoid(start + (end - start) * u)) / (hi - lo)
@@ -199,6 +199,7 @@ def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
     Raises:
         ValueError: t is out of range or does not fit the batch of `like`.
     """
+    check_floating("like", like)
     if like.ndim == 0:
         raise ValueError("like must have a batch axis, got a 0-d tensor")
     t = check_t(t, len(table) - 1, low=0, batch=like.shape[0])

@@ -374,7 +374,7 @@ def test_bound_refuses_bad_input_by_name():
         bound_Lt(x, x, 2, torch.zeros(2, 1), schedule=schedule)
     with pytest.raises(ValueError, match=r"^x0 must"):
         bound_LT(torch.full((2, 3), math.nan), schedule=schedule)
-    with pytest.raises(ValueError, match=r"^xt must have the shape of x0"):
+    with pytest.raises(ValueError, match=r"^x0 must have the shape of xt"):
         bound_Lt(torch.zeros(2, 1), x, 2, x, schedule=schedule)
     with pytest.raises(ValueError, match=r"^x0 must have the shape of x1"):
         bound_L0(torch.ones(2, 1), x, x, schedule=schedule)

@@ -213,6 +213,7 @@ def test_a_number_of_steps_means_evenly_spaced_times():
     assert [shot.t for shot in shots] == [100, 88, 75, 63, 50, 38, 25, 13, 0]
 
 
+@settings(deadline=None)
 @given(T=st.integers(1, 3000), data=st.data())
 def test_spaced_times_fall_from_T_to_0_as_evenly_as_whole_numbers_can(T, data):
     steps = data.draw(st.integers(1, T))

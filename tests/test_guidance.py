@@ -1,0 +1,143 @@
+"""Laws of conditioning and of classifier-free guidance."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from dmlib.guidance import conditioned, guided
+from dmlib.models import UNet, UNetConfig
+from dmlib.oracle import GaussianMixture, MixtureOracle
+from dmlib.sampling import dpm_solver, generate
+from dmlib.schedules import linear_schedule
+
+F64 = torch.float64
+SCHEDULE = linear_schedule()
+HEAPS = ([-1.5], [1.0]), (0.25, 0.35)
+
+
+class TwoHeaps:
+    """The exact denoisers of a mixture's heaps: y = 0 or 1 names one, None asks for both."""
+
+    def __init__(self) -> None:
+        means, stds = HEAPS
+        law = GaussianMixture([0.3, 0.7], list(means), list(stds))
+        one_each = [GaussianMixture([1.0], [m], [s]) for m, s in zip(means, stds, strict=True)]
+        self.both = MixtureOracle(law, schedule=SCHEDULE)
+        self.each = [MixtureOracle(heap, schedule=SCHEDULE) for heap in one_each]
+        self.calls = 0
+
+    def __call__(self, xt, t, y=None):
+        self.calls += 1
+        if y is None:
+            return self.both(xt, t)
+        answers = torch.stack([oracle(xt, t) for oracle in self.each])
+        return answers[y, torch.arange(len(xt))]
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_scale_0_is_no_class_and_scale_1_is_the_class():
+    net, xt, y = TwoHeaps(), randn(6, 1), torch.tensor([0, 1, 0, 1, 1, 0])
+    for scale, expected in ((0, net(xt, 300)), (1, net(xt, 300, y))):
+        net.calls = 0
+        assert torch.equal(guided(net, y, guidance_scale=scale)(xt, 300), expected)
+        assert net.calls == 1
+    assert torch.equal(conditioned(net, y)(xt, 300), net(xt, 300, y))
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.5, 3.0])
+def test_guidance_is_the_formula_of_ho_and_salimans(scale):
+    """Their eq. 6: (1 + w) eps(z, c) - w eps(z), with w = scale - 1."""
+    net, xt, y, w = TwoHeaps(), randn(6, 1), torch.tensor([0, 1, 0, 1, 1, 0]), scale - 1
+    expected = (1 + w) * net(xt, 300, y) - w * net(xt, 300)
+    assert_close(guided(net, y, guidance_scale=scale)(xt, 300), expected)
+
+
+def test_guidance_at_scale_2_follows_the_score_of_p_y_given_x_squared():
+    """score_w = grad log q(x) + w grad log q(y | x): more weight on what the class alone says."""
+    net, law = TwoHeaps(), TwoHeaps().both.mixture.diffused(SCHEDULE.alpha_bar[400])
+    x = randn(6, 1).requires_grad_()
+    log_joint = torch.log(law.weights) + torch.distributions.Normal(
+        law.means[:, 0], law.stds
+    ).log_prob(x)
+    log_posterior = log_joint.log_softmax(1)[:, 1].sum()
+    (pull,) = torch.autograd.grad(log_posterior, x)
+    x = x.detach()
+    root = (1 - SCHEDULE.alpha_bar[400]).sqrt()
+    got = guided(net, 1, guidance_scale=2.0)(x, 400)
+    assert_close(got, -root * (law.score(x) + 2.0 * pull))
+
+
+def test_conditioned_sampling_draws_from_the_class():
+    xT = randn(2000, 1)
+    y = torch.arange(2).repeat(1000)
+    net = conditioned(TwoHeaps(), y)
+    x = generate(net, xT, schedule=SCHEDULE, step=dpm_solver(), times=40)
+    for k, (mean, std) in enumerate(zip((-1.5, 1.0), HEAPS[1], strict=True)):
+        heap = x[y == k]
+        # Five standard errors of 1,000 draws, and 0.01 for the steps.
+        assert abs(float(heap.mean()) - mean) < 5 * std / math.sqrt(1000) + 0.01
+        assert abs(float(heap.std()) - std) < 5 * std / math.sqrt(2000) + 0.01
+
+
+def test_more_guidance_means_less_variety():
+    xT = randn(400, 1)
+    spread = []
+    for scale in (1.0, 2.0, 4.0):
+        net = guided(TwoHeaps(), 1, guidance_scale=scale)
+        x = generate(net, xT, schedule=SCHEDULE, step=dpm_solver(), times=30)
+        spread.append(float(x.std()))
+    assert spread == sorted(spread, reverse=True)
+    assert spread[-1] < 0.97 * spread[0]
+
+
+def test_guidance_works_on_the_network_with_its_null_class():
+    torch.manual_seed(0)
+    net = UNet(UNetConfig(widths=(8, 16), attention=(14,), groups=4, num_classes=3)).eval()
+    for p in net.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    xt, y = torch.randn(2, 1, 28, 28), torch.tensor([2, 0])
+    with torch.no_grad():
+        null = net(xt, 5, torch.tensor([3, 3]))
+        got = guided(net, y, guidance_scale=2.5)(xt, 5)
+        assert_close(got, null + 2.5 * (net(xt, 5, y) - null))
+        one_for_all = conditioned(net, 2)(xt, 5)
+        assert_close(one_for_all, net(xt, 5, torch.tensor([2, 2])))
+
+
+BAD_LABELS = (
+    1.0,
+    True,
+    None,
+    "cat",
+    torch.tensor([1.0]),
+    torch.tensor([True]),
+    torch.zeros(2, 2).long(),
+)
+
+
+@pytest.mark.parametrize("y", BAD_LABELS, ids=str)
+def test_labels_that_are_none_are_refused_by_name(y):
+    with pytest.raises(ValueError, match=r"^y must"):
+        conditioned(TwoHeaps(), y)
+    with pytest.raises(ValueError, match=r"^y must"):
+        guided(TwoHeaps(), y, guidance_scale=2.0)
+
+
+def test_labels_of_another_batch_are_refused_by_name():
+    for net in (
+        conditioned(TwoHeaps(), torch.tensor([0, 1])),
+        guided(TwoHeaps(), torch.tensor([0, 1]), guidance_scale=2.0),
+    ):
+        with pytest.raises(ValueError, match=r"^y must have shape \(B,\) = \(3,\)"):
+            net(randn(3, 1), 5)
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, "2", None, True, torch.tensor(2.0)])
+def test_a_scale_that_is_no_number_is_refused_by_name(scale):
+    with pytest.raises(ValueError, match=r"^guidance_scale must"):
+        guided(TwoHeaps(), 1, guidance_scale=scale)
