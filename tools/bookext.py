@@ -18,6 +18,7 @@ from icons import shrink
 from project import ROOT, book_url, owner_and_name, repository, toc_pages
 
 NOTEBOOKS = ROOT / "notebooks"
+MODEL = ROOT / "_build" / "model"  # exported once for each set of weights
 
 
 def _buttons(pagename: str, pathto) -> list[dict]:
@@ -98,7 +99,8 @@ def finish(app, exception) -> None:
     if (Path(app.outdir) / "book" / "07_generate.html").exists():
         from export_onnx import write  # imports torch
 
-        write(Path(app.outdir) / "_static" / "model")
+        write(MODEL)
+        shutil.copytree(MODEL, Path(app.outdir) / "_static" / "model", dirs_exist_ok=True)
     for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
         source_map.unlink()
     shrink(Path(app.outdir))

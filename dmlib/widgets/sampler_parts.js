@@ -49,7 +49,7 @@ function drawingPad(model, side) {
   const dab = (bytes, x, y) => {
     for (let j = 0; j < side; j++) {
       for (let i = 0; i < side; i++) {
-        const cover = clamp(1.9 - Math.hypot(i + 0.5 - x, j + 0.5 - y), 0, 1);
+        const cover = clamp((tools.ink ? 1.9 : 3) - Math.hypot(i + 0.5 - x, j + 0.5 - y), 0, 1);
         const at = j * side + i;
         bytes[at] = Math.round(bytes[at] + cover * (tools.ink - bytes[at]));
       }
