@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import secrets
 from typing import Any
 
@@ -37,7 +38,11 @@ def check(
         record: whether a passed or tried exercise goes into the progress file.
 
     Returns:
-        The verdict; a notebook shows it. It never raises on a wrong answer.
+        The verdict; a notebook shows it. It never raises on a wrong answer, unless a grader asks
+        for it by the environment variable DMLIB_STRICT_CHECKS=1.
+
+    Raises:
+        CheckFailed: the answer is not right, and DMLIB_STRICT_CHECKS is 1.
     """
     exercise = EXERCISES.get(str(exercise_id))
     if exercise is None:
@@ -48,7 +53,7 @@ def check(
     verdict = judge(exercise, answer, seed=seed, seconds=seconds)
     if record and verdict.status != "not yet":
         state.record(verdict)
-    return verdict
+    return verdict.require() if os.environ.get("DMLIB_STRICT_CHECKS") == "1" else verdict
 
 
 def judge(exercise: Exercise, answer: Any, *, seed: int | None, seconds: float) -> Verdict:

@@ -305,6 +305,16 @@ def test_require_raises_only_on_failure():
         checked("ex-intro-1", "a").require()
 
 
+def test_strict_checks_raise_for_a_grader_that_counts_errors(monkeypatch):
+    monkeypatch.setenv("DMLIB_STRICT_CHECKS", "1")
+    assert checked("ex-intro-1", "b").passed
+    for answer in ("a", ...):
+        with pytest.raises(CheckFailed, match="ex-intro-1"):
+            checked("ex-intro-1", answer)
+    monkeypatch.setenv("DMLIB_STRICT_CHECKS", "0")
+    assert not checked("ex-intro-1", "a").passed
+
+
 # --- progress ---------------------------------------------------------------------------------
 
 

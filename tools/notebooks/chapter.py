@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from notebooks.grading import mark_exercises
 from notebooks.markdown import Converter
 from notebooks.published import MYST, MarkupError, PublishedBook
 
@@ -35,6 +36,7 @@ def chapter_notebook(book: PublishedBook, docname: str) -> NotebookNode:
     source = jupytext.reads(book.source(docname).read_text("utf-8"), fmt=MYST)
     cells = [new_code_cell(INSTALL.format(repository=book.repository))]
     cells += _cells(book, docname, source.cells)
+    mark_exercises(cells)
     _link_after_title(cells, LINK.format(page=book.page(docname)))
     _identify(docname, cells)
     metadata = {
