@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,9 +98,11 @@ def finish(app, exception) -> None:
     if NOTEBOOKS.exists():
         shutil.copytree(NOTEBOOKS, Path(app.outdir) / "notebooks", dirs_exist_ok=True)
     if (Path(app.outdir) / "book" / "07_generate.html").exists():
-        from export_onnx import write  # imports torch
-
-        write(MODEL)
+        # In a process of its own: the exporter says much, into every log that it finds.
+        export = [sys.executable, str(ROOT / "tools" / "export_onnx.py"), str(MODEL)]
+        done = subprocess.run(export, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the model for the browser was not exported:\n{done.stderr}")
         shutil.copytree(MODEL, Path(app.outdir) / "_static" / "model", dirs_exist_ok=True)
     for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
         source_map.unlink()

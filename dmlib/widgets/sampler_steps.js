@@ -8,10 +8,12 @@ function spacedTimes(from, steps) {
 
 /** Noise number k of a run of `n` pixels: k = 0 is where it starts, k >= 1 belongs to step k. */
 function runNoise(seed, k, n) {
-  return Float64Array.from({ length: n }, (_, i) => normal(seed, k * n + i));
+  const noise = new Float64Array(n);
+  for (let i = 0; i < n; i++) noise[i] = normal(seed, k * n + i);
+  return noise;
 }
 
-const each = (x, f) => Float64Array.from(x, f);
+const each = (x, f) => x.map(f); // a Float64Array again
 
 /** x_0 = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t) */
 function x0FromEps(eps, xt, bar_t) {
