@@ -1,10 +1,12 @@
 """Speed side by side: our U-Net and those of three well-known libraries, at equal size.
 
     python tools/bench.py [--steps 20] [--batch 64] [--threads 2] [--compile] [--quick]
+    python tools/bench.py --threads 1 --cpu-time     on a machine that others use, too
 
 Each measurement is a process of its own, so that memory and settings stay apart. Every library
 is measured with each setting (memory format, dtype, compile where asked for), and compared at
-its fastest. Writes reports/bench.json and reports/bench.md.
+its fastest. With --cpu-time a step's time is what its one thread computed, not what it waited for
+others. Writes reports/bench.json and reports/bench.md.
 """
 
 from __future__ import annotations
@@ -81,16 +83,22 @@ def stub_torchvision() -> torch.library.Library:
     return library
 
 
-def timed(work: Callable[[], object], *, steps: int, device: str) -> list[float]:
+def timed(
+    work: Callable[[], object],
+    *,
+    steps: int,
+    device: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
     """Seconds of each of `steps` calls, after a warm-up."""
     seconds = []
     for i in range(steps + 3):
-        start = time.perf_counter()
+        start = clock()
         work()
         if device == "cuda":
             torch.cuda.synchronize()
         if i >= 3:
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
     return seconds
 
 
@@ -105,6 +113,7 @@ def measure(peer: str, setting: str, args: argparse.Namespace) -> dict:
     net = net.to(args.device).to(memory_format=last)
     if "compile" in setting:
         call = torch.compile(call)
+    clock = time.process_time if args.cpu_time else time.perf_counter
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
     eps, xt = torch.randn((2, args.batch, 1, SIZE, SIZE), device=args.device)
     xt = xt.contiguous(memory_format=last)
@@ -132,10 +141,10 @@ def measure(peer: str, setting: str, args: argparse.Namespace) -> dict:
         "setting": setting,
         "parameters": sum(p.numel() for p in net.parameters()),
         "flop_per_image": counter.get_total_flops(),
-        "train": timed(train, steps=args.steps, device=args.device),
+        "train": timed(train, steps=args.steps, device=args.device, clock=clock),
     }
     net.eval()
-    result["sample"] = timed(step_of_sampling, steps=args.steps, device=args.device)
+    result["sample"] = timed(step_of_sampling, steps=args.steps, device=args.device, clock=clock)
     result["peak_mib"] = peak_mib(args.device)
     del kept_alive
     return result
@@ -221,10 +230,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cpu-time", action="store_true", help="with --threads 1 on the CPU")
     parser.add_argument("--compile", action="store_true", help="measure compiled nets, too")
     parser.add_argument("--quick", action="store_true", help="only bfloat16 with channels_last")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SETTING"), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.cpu_time and (args.threads != 1 or args.device != "cpu"):
+        parser.error("--cpu-time counts one thread on the CPU: add --threads 1 --device cpu")
+    return args
 
 
 def main() -> None:
@@ -239,7 +252,7 @@ def main() -> None:
         settings += ["bfloat16, channels_last, compile"]
     nets = []
     own = ["--steps", args.steps, "--batch", args.batch, "--threads", args.threads]
-    own += ["--device", args.device]
+    own += ["--device", args.device, *(["--cpu-time"] if args.cpu_time else [])]
     # Round after round, so that a busy spell of the machine hits all libraries alike.
     for setting in settings:
         for peer in PEERS:
@@ -253,7 +266,8 @@ def main() -> None:
             print(f"{peer}, {setting}: train {spread(nets[-1]['train'])} ms", flush=True)
     found = {
         "machine": f"{platform.machine()}, {args.threads} threads, {args.device}, "
-        f"torch {torch.__version__}, load {os.getloadavg()[0]:.1f}",
+        f"torch {torch.__version__}, load {os.getloadavg()[0]:.1f}, "
+        f"{'CPU time of the thread' if args.cpu_time else 'wall time'}",
         "batch": args.batch,
         "nets": nets,
         "import": {m: import_seconds(m, times=3 if args.quick else 9) for m in ("torch", "dmlib")},
