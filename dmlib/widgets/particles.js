@@ -14,11 +14,12 @@ function finiteMean(points, bar) {
   return (x, y, out) => {
     let top = -Infinity;
     for (let i = 0; i < n; i++) {
-      const [dx, dy] = [x - root * points[2 * i], y - root * points[2 * i + 1]];
+      const dx = x - root * points[2 * i];
+      const dy = y - root * points[2 * i + 1];
       logits[i] = -(dx * dx + dy * dy) * scale;
       if (logits[i] > top) top = logits[i];
     }
-    let [sum, mx, my] = [0, 0, 0];
+    let sum = 0, mx = 0, my = 0;
     for (let i = 0; i < n; i++) {
       if (logits[i] - top < -45) continue; // less than a rounding error of the sum
       const w = Math.exp(logits[i] - top);
@@ -26,7 +27,8 @@ function finiteMean(points, bar) {
       mx += w * points[2 * i];
       my += w * points[2 * i + 1];
     }
-    [out[0], out[1]] = [mx / sum, my / sum];
+    out[0] = mx / sum;
+    out[1] = my / sum;
   };
 }
 

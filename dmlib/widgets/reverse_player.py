@@ -58,7 +58,7 @@ class ReversePlayer(InteractiveFigure):
 
     Args:
         recording: made by `record`; None takes ten samples of the shipped network (seconds).
-        step, sample: the state at the start; step None is the middle.
+        step, sample: the state at the start; step None is the middle, or 0 under a question.
         predict: a question to answer before the figure appears.
     """
 
@@ -86,7 +86,8 @@ class ReversePlayer(InteractiveFigure):
             "seed": r.seed,
             "about": r.about,
         }
-        step = len(r.x0_hat) // 2 if step is None else step
+        if step is None:
+            step = 0 if predict else len(r.x0_hat) // 2
         super().__init__(data=data, predict=predict, step=step, sample=sample)
 
     @traitlets.validate("step", "sample")

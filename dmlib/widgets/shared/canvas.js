@@ -4,9 +4,10 @@
 function drawGrey(canvas, values) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer); // one number a pixel: alpha, blue, green, red
   for (let i = 0; i < values.length; i++) {
     const grey = Math.round((Math.min(1, Math.max(-1, values[i])) + 1) * 127.5);
-    image.data.set([grey, grey, grey, 255], 4 * i);
+    pixels[i] = 0xff000000 | (grey * 0x010101);
   }
   context.putImageData(image, 0, 0);
 }
