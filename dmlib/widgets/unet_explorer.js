@@ -7,9 +7,10 @@ const ABOUT = {
   "self-attention": "Every place of the map looks at every other place and takes over what fits.",
   downsample: "A convolution of stride 2: half as high, half as wide.",
   upsample: "A convolution, then every value becomes 2 × 2 of its kind.",
-  head: "Norm, SiLU and one 3 × 3 convolution: from feature maps back to what is asked for. This network answers with *v*; *ε* follows from it.",
+  head: "Norm, SiLU and one 3 × 3 convolution: from feature maps back to pixels.",
 };
 const SKIP = " On the way up it reads two things side by side: what comes from below, and the skip, what its partner on the way down put out.";
+const ANSWERS = { v: " This network answers with *v*, from which *ε* follows.", eps: " This network answers with *ε* itself." };
 const COLORS = { "residual block": "blue", "self-attention": "orange", downsample: "green", upsample: "green" };
 
 const upper = (text) => text[0].toUpperCase() + text.slice(1);
@@ -18,7 +19,7 @@ const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, " ");
 const short = (n) => (n >= 1e6 ? `${(n / 1e6).toPrecision(3)} M` : n >= 1e4 ? `${Math.round(n / 1e3)} k` : grouped(n));
 
 function render({ model, el }) {
-  const { parts, times, alpha_bar, side, names, ...packed } = model.get("_data");
+  const { parts, times, alpha_bar, side, names, answers, ...packed } = model.get("_data");
   const [maps, scales, guesses, noise] = ["maps", "scales", "x0_hat", "noise"].map((key) => unpack(packed[key]));
   const pixels = toUnit(unpack(packed.images));
   const area = side ** 2;
@@ -91,7 +92,7 @@ function render({ model, el }) {
       noisy.setAttribute("aria-label", `x_t at t = ${t}: ${name} in noise`);
       guess.setAttribute("aria-label", `the network's guess of x_0 at t = ${t}`);
       title.replaceChildren(upper(p.kind), h("span", { class: "dmw-note" }, ` ${p.name}`));
-      about.replaceChildren(rich(ABOUT[p.kind] + (p.skip ? SKIP : "")));
+      about.replaceChildren(rich(ABOUT[p.kind] + (p.skip ? SKIP : "") + (p.kind === "head" ? ANSWERS[answers] : "")));
       const share = (k) => `${short(p[k])} (${((100 * p[k]) / total(k)).toFixed(p[k] / total(k) < 0.0095 ? 1 : 0)} %)`;
       table.set({ shape_in: shape(p.shape_in), shape_out: shape(p.shape_out), parameters: share("parameters"), multiply_adds: share("multiply_adds") });
       const [rows, columns] = p.map;

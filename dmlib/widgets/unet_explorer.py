@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dmlib.forward import q_sample
+from dmlib.models import EpsFromV
 from dmlib.models.inspect import Part, activations, inner_unet, parts
 from dmlib.schedules import NoiseSchedule, cosine_schedule
 from dmlib.widgets.base import InteractiveFigure, Prediction, pack
@@ -136,6 +137,7 @@ class UNetExplorer(InteractiveFigure):
             "times": TIMES,
             "alpha_bar": [float(self._schedule.alpha_bar[t]) for t in TIMES],
             "side": side,
+            "answers": "v" if isinstance(net, EpsFromV) else "eps",
             "names": self._names,
             "images": pack(self._images),
             "noise": pack(noise_field(1, side).numpy().astype(np.float16)),

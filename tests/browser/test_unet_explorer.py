@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from dmlib.models import UNet, UNetConfig
 from dmlib.widgets import Prediction
 from dmlib.widgets.unet_explorer import TIMES, UNetExplorer
 
@@ -100,6 +101,16 @@ def test_every_part_can_be_chosen_by_its_name(show, explorer):
         radio.check(force=True)
         shown.settle()
         assert explorer._parts[shown.get("part")].kind == kind
+
+
+def test_head_says_what_the_network_answers_with(show, explorer):
+    config = UNetConfig(image_size=8, widths=(16, 24), blocks=1, attention=(4,), emb_dim=16)
+    images = np.zeros((1, 8, 8), np.uint8)
+    shown = show(explorer, UNetExplorer(UNet(config), images=images))
+    for k, words in ((0, "answers with v, from"), (1, "answers with ε itself")):
+        shown.set(k, part=len(explorer._parts) - 1 if k == 0 else 13)
+        assert shown.numbers(k)["kind"] == "head"
+        assert words in shown.page.locator(".dmw").nth(k).inner_text()
 
 
 def test_time_and_bars_follow_their_controls(show, explorer):
