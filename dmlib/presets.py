@@ -93,7 +93,7 @@ SHIPPED = Preset(
     purpose="the weights that come with dmlib: the cpu recipe, given an hour or more",
     net=_SMALL,
     train=TrainConfig(
-        steps=5_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
+        steps=7_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
     ),
     predicts="v",
     batch_size=64,

@@ -46,7 +46,7 @@ def averaged(folder: Path) -> tuple[UNet | EpsFromV, dict]:
     return net.eval(), found.card
 
 
-def ship_weights(folder: Path) -> None:
+def ship_weights(folder: Path, *, device: str) -> None:
     """fashion_unet.safetensors and its card."""
     net, state = averaged(folder)
     schedule = SHIPPED.make_schedule()
@@ -76,7 +76,7 @@ def ship_weights(folder: Path) -> None:
         "final_loss": last["loss"],
         "command": f"python tools/train_shipped.py --steps {steps}",
         "revision": revision(),
-        "device": f"CPU, {last.get('threads', 2)} threads shared with other work",
+        "device": device,
         "torch": torch.__version__,
         "seed": SHIPPED.train.seed,
         "float16_changes_grey_levels_by": {
@@ -152,13 +152,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "shipped")
     parser.add_argument("--steps", type=int, default=SHIPPED.train.steps)
+    parser.add_argument("--device", default="CPU", help="what it ran on, for the card")
     parser.add_argument("--ship-only", action="store_true", help="of the newest checkpoint")
     args = parser.parse_args()
     if not args.ship_only:
         command = ["--preset", "shipped", "--folder", str(args.folder), "--steps", str(args.steps)]
         if code := train.main(command):
             return code
-    ship_weights(args.folder)
+    ship_weights(args.folder, device=args.device)
     ship_run(args.folder)
     return 0
 
