@@ -120,7 +120,7 @@ function render({ model: source, el }) {
 
 const LAYOUT = `
 .sm-two { display:grid; grid-template-columns:repeat(2,minmax(0,1fr)); gap:.8rem 1rem; max-width:40rem; margin:0 auto; width:100%; }
-.sm-two figure,.sm-draw { margin:0; text-align:center; } .sm-two figcaption { margin-top:.3rem; }
+.dmw .sm-two figure,.sm-draw { margin:0; text-align:center; } .dmw .sm-two figcaption { margin-top:.3rem; color:var(--ink); font:inherit; }
 .sm-two .dmw-pixels { background:var(--tint); border-radius:6px; }
 .sm-drawing { display:grid; gap:1rem; grid-template-columns:minmax(0,1fr); align-items:start; background:var(--tint); padding:.9rem; border-radius:10px; }
 .sm-pad { max-width:17rem; margin:0 auto .6rem; touch-action:none !important; cursor:crosshair; box-shadow:0 0 0 1px var(--line); }

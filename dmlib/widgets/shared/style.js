@@ -58,7 +58,8 @@ const STYLE = `
 .dmw-facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(7.2rem,1fr)); gap:.6rem; margin:0; }
 .dmw-facts > div { background:var(--tint); border-radius:10px; padding:.45rem .7rem .5rem; }
 .dmw-facts dt { font-weight:400; color:var(--soft); font-size:.85rem; margin:0; }
-.dmw-facts dd { margin:0; font-size:1.12rem; font-weight:600; white-space:nowrap; }
+.dmw dl.dmw-facts { margin:0; }
+.dmw dl.dmw-facts dd { margin:0; font-size:1.12rem; font-weight:600; white-space:nowrap; }
 .dmw-verdict { border-radius:10px; padding:.6rem .8rem; background:var(--blue-tint); }
 .dmw-verdict[data-warn] { background:var(--warn-tint); }
 .dmw-ask { background:var(--tint); border-radius:10px; padding:.9rem 1rem; margin-bottom:1rem; }
