@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -64,8 +65,18 @@ class Progress:
 
     rows: tuple[tuple[str, str, str, str, str], ...]
 
+    def by_chapter(self) -> dict[str, tuple[int, int, int]]:
+        """(solved, tried but not solved, all) by chapter."""
+        signs: dict[str, list[str]] = {}
+        for chapter, _, _, _, sign in self.rows:
+            signs.setdefault(chapter, []).append(sign[0])
+        return {name: (s.count("✓"), s.count("·"), len(s)) for name, s in signs.items()}
+
     def __str__(self) -> str:
         lines = [self._summary()]
+        counts = self.by_chapter()
+        if len(counts) > 1:
+            lines += [f"  {name:16} {solved} of {n}" for name, (solved, _, n) in counts.items()]
         lines += [
             f"  {ex:16} {sign:12} {level:11} {title}" for _, ex, title, level, sign in self.rows
         ]
@@ -78,20 +89,34 @@ class Progress:
         return f"{solved} of {len(self.rows)} exercises solved"
 
     def _repr_html_(self) -> str:
-        cell = "style='text-align:left;padding:.1em .8em .1em 0;color:inherit;background:none'"
         heads = ("chapter", "exercise", "title", "level", "state")
-        head = "".join(f"<th scope='col' {cell}>{name}</th>" for name in heads)
-        body = "".join(
-            "<tr style='background:none'>"
-            + "".join(f"<td {cell}>{escape(value)}</td>" for value in row)
-            + "</tr>"
-            for row in self.rows
+        each = _table(heads, self.rows)
+        counts = self.by_chapter()
+        if len(counts) < 2:
+            return f"<p style='margin:0'>{self._summary()}</p>{each}"
+        chapters = _table(
+            ("chapter", "solved", "tried", "of"),
+            [(name, *map(str, numbers)) for name, numbers in counts.items()],
         )
         return (
-            "<table style='border-collapse:collapse;font-size:.9em;color:inherit'>"
-            f"<caption style='text-align:left;caption-side:top'>{self._summary()}</caption>"
-            f"<thead><tr style='background:none'>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<p style='margin:0'>{self._summary()}</p>{chapters}"
+            f"<details><summary>Each exercise</summary>{each}</details>"
         )
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    cell = "style='text-align:left;padding:.1em .8em .1em 0;color:inherit;background:none'"
+    head = "".join(f"<th scope='col' {cell}>{name}</th>" for name in heads)
+    body = "".join(
+        "<tr style='background:none'>"
+        + "".join(f"<td {cell}>{escape(value)}</td>" for value in row)
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        "<table style='border-collapse:collapse;font-size:.9em;color:inherit'>"
+        f"<thead><tr style='background:none'>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def progress(chapter: str | None = None, *, folder: Path | None = None) -> Progress:

@@ -336,6 +336,22 @@ def test_progress_is_kept_beside_the_notebook(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+def test_progress_counts_by_chapter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check("ex-intro-1", "b")
+    check("ex-intro-2", "a")
+    check("ex-forward-1", "a")
+    counts = progress().by_chapter()
+    assert counts["introduction"] == (1, 1, 8)
+    assert counts["forward"] == (0, 1, 9)
+    assert counts["kernel"] == (0, 0, 10)
+    assert "introduction     1 of 8" in str(progress())
+    html = parsed(progress())
+    assert html.open == []
+    assert {"table", "details"} <= html.seen
+    assert "details" not in parsed(progress("forward")).seen
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"exercises": 3}', '{"exercises": {"ex-intro-1": 5}}']
 )
