@@ -2,6 +2,9 @@
 
 import json
 import math
+import sys
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
 import scipy.linalg
@@ -9,6 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from dmlib.checkpoint import CheckpointError, read
+from dmlib.fid import InceptionFeatures
 from dmlib.metrics import (
     FEATURES,
     Features,
@@ -198,6 +202,52 @@ def test_features_refuse_other_shapes_and_damaged_files(tmp_path):
     copy.with_suffix(".json").write_text(FEATURES.with_suffix(".json").read_text())
     with pytest.raises(CheckpointError, match="truncated"):
         read(copy)
+
+
+# Inception, the optional way
+
+
+def stand_in_for_pytorch_fid(monkeypatch) -> list[torch.Tensor]:
+    """A module like pytorch_fid.inception, without its 90 MB; what its network sees is kept."""
+    seen = []
+
+    class InceptionV3(torch.nn.Module):
+        BLOCK_INDEX_BY_DIM: ClassVar = {2048: 3}
+
+        def __init__(self, blocks, *, normalize_input):
+            super().__init__()
+            assert (blocks, normalize_input) == ([3], True)
+
+        def forward(self, x):
+            seen.append(x)
+            return [x.flatten(1)[:, :6, None, None]]
+
+    package, module = ModuleType("pytorch_fid"), ModuleType("pytorch_fid.inception")
+    module.InceptionV3 = InceptionV3
+    monkeypatch.setitem(sys.modules, "pytorch_fid", package)
+    monkeypatch.setitem(sys.modules, "pytorch_fid.inception", module)
+    return seen
+
+
+def test_inception_sees_grey_levels_in_0_to_1_and_three_colours(monkeypatch):
+    seen = stand_in_for_pytorch_fid(monkeypatch)
+    net = InceptionFeatures()
+    levels = torch.arange(256).view(1, 1, 16, 16)
+    x = levels / 127.5 - 1
+    features = features_of(torch.cat([x, 3 * x]), net)
+    assert features.shape == (2, 6)
+    assert seen[0].shape == (2, 3, 16, 16)
+    assert_close(seen[0][0], (levels[0] / 255).expand(3, -1, -1))
+    assert (float(seen[0][1].min()), float(seen[0][1].max())) == (0.0, 1.0)
+    for shape in ((1, 16, 16), (1, 2, 16, 16)):
+        with pytest.raises(ValueError, match=r"^x must have shape"):
+            net(torch.zeros(shape))
+
+
+def test_without_pytorch_fid_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_fid", None)
+    with pytest.raises(ImportError, match=r"pip install dmlib\[fid\]"):
+        InceptionFeatures()
 
 
 # Copies
