@@ -130,6 +130,14 @@ def test_build_writes_the_model_once_and_says_what_it_weighs(tmp_path, graph, mo
     assert (tmp_path / "unet.onnx.gz").stat().st_mtime_ns == stamp
 
 
+def test_page_says_what_the_runtime_weighs():
+    folder = ROOT / "book" / "_static" / "ort"
+    card = json.loads((folder / "CARD.json").read_text())
+    size = sum((folder / card[part]).stat().st_size for part in ("wasm", "script"))
+    text = (ROOT / "book" / "07_generate.md").read_text("utf-8")
+    assert f"The runtime's share is {size / 1e6:.1f} MB." in text
+
+
 def test_vendored_runtime_unpacks_to_the_file_of_the_package():
     folder = ROOT / "book" / "_static" / "ort"
     card = json.loads((folder / "CARD.json").read_text())
