@@ -1,9 +1,12 @@
 """What the ablations take away is gone, and nothing else is."""
 
+import hashlib
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +15,7 @@ from dmlib.models import UNet, UNetConfig
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from ablated_unets import as_it_is, without_attention, without_skips, without_time
 
+ASSET = Path(__file__).parents[1] / "dmlib" / "assets" / "unet_ablations.npz"
 SMALL = UNetConfig(
     image_size=8, widths=(16, 24), blocks=1, attention=(4,), emb_dim=16, num_classes=3
 )
@@ -74,3 +78,31 @@ def test_without_attention_no_place_hears_of_another(stage):
     assert moved[1, 2] > 0
     moved[1, 2] = 0
     assert not moved.any()
+
+
+def test_shipped_results_are_those_of_their_card():
+    card = json.loads(ASSET.with_suffix(".json").read_text())
+    data = ASSET.read_bytes()
+    assert len(data) == card["bytes"] < 300_000
+    assert hashlib.sha256(data).hexdigest() == card["sha256"]
+    names = [row["variant"] for row in card["variants"]]
+    assert names == ["full", "no skips", "no time", "no attention", "full again"]
+    assert len({row["parameters"] for row in card["variants"]}) == 1
+    with np.load(ASSET, allow_pickle=False) as run:
+        error, t = run["error"], run["t"]
+        assert error.shape == (5, len(t))
+        assert run["samples"].shape == (5, 20, 28, 28)
+        assert run["loss"].shape == (5, card["train"]["steps"] // card["every"])
+    for row, mean in zip(card["variants"], error.mean(1), strict=True):
+        assert row["error"] == pytest.approx(mean, rel=1e-4)
+        assert row["gap_to_full"] == pytest.approx(mean - error[0].mean(), abs=1e-5)
+
+
+def test_the_text_of_chapter_4_tells_what_was_measured():
+    """The skips count most, the time a little, attention no more than a few per cent."""
+    rows = json.loads(ASSET.with_suffix(".json").read_text())["variants"]
+    full, skips, time, attention, again = (row["error"] for row in rows)
+    assert skips > 1.5 * full
+    assert full < time < 1.3 * full
+    assert abs(attention - full) < 0.05 * full
+    assert abs(again - full) < 0.05 * full
