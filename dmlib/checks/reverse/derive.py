@@ -31,7 +31,7 @@ def _gaussian_again(xt: Tensor, variance_prev: float, beta_t: float) -> tuple[Te
 GAUSSIAN = Function(
     id="ex-reverse-4",
     level="derive",
-    title="One heap: the reverse step exactly",
+    title="One heap: the step back exactly",
     minutes=10,
     call="reverse_terms(xt, variance_prev, beta_t)",
     terms=("mean", "variance"),
@@ -105,6 +105,8 @@ def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
         A = math.sqrt(r) / (1 - r) + 1 / (1 - s)
     elif slip == "twice":
         on_xt, on_x0 = 2 * on_xt, 2 * on_x0
+    elif slip == "not divided":
+        on_x0 = math.sqrt(s)
     elif slip == "kernel":
         A, on_xt = t / (1 - t) + 1 / (1 - s), math.sqrt(t) / (1 - t)
     return _square_with(x0, xt, A, on_xt, on_x0)
@@ -144,6 +146,11 @@ SQUARE = Function(
             "no roots in B",
             lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "no roots"),
             "B belongs to x_s to the first power: the roots are not squared there.",
+        ),
+        Mistake(
+            "the variance of the second square is forgotten in B",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "not divided"),
+            "Both squares are divided by their variances, the middle terms as well.",
         ),
         Mistake(
             "a root in A",

@@ -30,7 +30,7 @@ class _Counted:
 
     def __call__(self, xt: Tensor, t: int | Tensor) -> Tensor:
         self.calls += 1
-        return self._net(xt, t)
+        return self._net(xt, t if isinstance(t, Tensor) else int(t))  # NumPy's numbers, too
 
 
 def _toy(generator: Generator) -> GaussianMixture:

@@ -46,7 +46,7 @@ def _ddpm_with(
 DDPM = Function(
     id="ex-reverse-8",
     level="build",
-    title="One step of ancestral sampling",
+    title="One step of Algorithm 2",
     minutes=12,
     call="my_ddpm_step(xt, eps_hat, noise, t, schedule)",
     cases=_ddpm_cases,

@@ -116,7 +116,7 @@ def _slot_0(steps: Tensor) -> Tensor:
 BETA_TILDE = Function(
     id="ex-reverse-6",
     level="build",
-    title="The variance of the step that knows x_0",
+    title="The variance of the step that knows the picture",
     minutes=8,
     call="my_beta_tilde(schedule)",
     cases=lambda generator: [(draw.schedule(T, generator=generator),) for T in (6, 10, 15)],
@@ -197,7 +197,7 @@ def _mu_wrong(x0: Tensor, xt: Tensor, t: Tensor, s: NoiseSchedule, slip: str) ->
 MU_TILDE = Function(
     id="ex-reverse-7",
     level="build",
-    title="The mean of the step that knows x_0",
+    title="The mean of the step that knows the picture",
     minutes=12,
     call="my_mu_tilde(x0, xt, t, schedule)",
     cases=_cases,

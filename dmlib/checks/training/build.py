@@ -89,13 +89,18 @@ def _loss_cases(generator: Generator) -> Cases:
     return [
         (
             HiddenNet(generator=generator),
-            draw.normal(B, 1, 3, 3, generator=generator),
+            draw.normal(B, 1, 3, B, generator=generator),
             draw.steps(9, B, generator=generator),
-            draw.normal(B, 1, 3, 3, generator=generator),
+            draw.normal(B, 1, 3, B, generator=generator),
             draw.schedule(9, generator=generator),
         )
-        for B in (4, 5)
+        for B in (4, 5)  # as many pictures as columns: the wrong broadcast raises no error
     ]
+
+
+def _broadcast(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
+    bar = schedule.alpha_bar[t]
+    return (net(bar.sqrt() * x0 + (1 - bar).sqrt() * eps, t) - eps).square().mean()
 
 
 def _noised(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
@@ -138,6 +143,11 @@ LOSS = Function(
             "absolute values, not squares",
             lambda net, x0, t, eps, s: (net(_noised(x0, t, eps, s), t) - eps).abs().mean(),
             "L_simple is the mean of the squares: its best answer is the mean of the noise.",
+        ),
+        Mistake(
+            "wrong broadcast: alpha_bar_t runs along the columns, not along the batch",
+            _broadcast,
+            "alpha_bar[t] has shape (B,) and lines up with the last axis: take q_sample.",
         ),
         Mistake(
             "one t for all pictures",

@@ -13,6 +13,8 @@ from dmlib.checks import draw
 class HiddenNet:
     """net(xt, t) or net(xt, t, y) -> eps_hat; every one of its inputs counts.
 
+    Without y it answers as for the null class.
+
     Args:
         generator: draws its numbers.
         num_classes: y is in 0..num_classes, the last one the null class, as in dmlib's networks.
@@ -27,5 +29,6 @@ class HiddenNet:
         column = (-1, *(1,) * (xt.ndim - 1))
         a, b, c = self._numbers
         time = torch.sin(b * torch.as_tensor(t, dtype=xt.dtype).reshape(column))
-        shift = 0.0 if y is None else self._classes[torch.as_tensor(y)].reshape(column)
+        y = self.num_classes if y is None else y
+        shift = self._classes[torch.as_tensor(y)].reshape(column)
         return torch.tanh(a * xt + time + c * shift) + 0.3 * time
