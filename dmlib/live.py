@@ -86,12 +86,13 @@ def train_here(
     """
     place = _place(recipe, folder, drive=drive)
     device = device or fastest_device()
-    announce(recipe, estimate(recipe, device=device), device=device, folder=place)
     session = Session(recipe, folder=place, device=device, data_folder=data_folder)
     for reason in session.refused:
         print(f"passed over: {reason}")
+    if session.training.step < recipe.train.steps:
+        announce(recipe, estimate(recipe, device=device), device=device, folder=place)
     if session.found is not None:
-        print(f"going on after step {session.training.step}")
+        print(f"going on after step {session.training.step} of {recipe.train.steps}")
     outcome = _show(session)
     print(outcome.sentence)
     net = session.training.ema.net

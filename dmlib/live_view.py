@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -200,11 +201,11 @@ def gradient_curve(axes: Axes, lines: Lines) -> Axes:
 
 def _over_steps(axes: Axes) -> Axes:
     axes.set(xlabel="step", yscale="log")
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which("{x:g}")
     low, high = axes.get_ylim()
-    if high / low > 8:  # enough powers of ten to read: the marks between need no numbers
-        axes.yaxis.set_minor_formatter("")
+    between = () if high / low > 20 else (2.0, 5.0) if high / low > 4 else (2.0, 3.0, 4.0, 6.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, *between)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
     return axes
 
 
