@@ -47,12 +47,21 @@ def _measure(train: Callable[..., Any], generator: Generator) -> dict[str, float
         eps = torch.randn(fresh.shape, generator=generator)
         xt = q_sample(fresh, t, eps, schedule=schedule)
         with torch.no_grad():
-            eps_hat = to_tensor(net(xt.clone(), torch.full((TESTED,), t)))
+            eps_hat = to_tensor(_asked(net, xt.clone(), torch.full((TESTED,), t)))
         if eps_hat.shape != xt.shape:
             raise WrongForm(f"net(xt, t) has shape {tuple(eps_hat.shape)}, not {tuple(xt.shape)}.")
         key = f"loss above the exact denoiser's, {name}"
         excess[key] = float((eps_hat - oracle(xt, t)).square().mean())
     return excess
+
+
+def _asked(net: Callable[..., Any], xt: Tensor, t: Tensor) -> Any:
+    try:
+        return net(xt, t)
+    except TypeError as error:
+        if "positional argument" in str(error):
+            raise WrongForm(f"Your network must take two arguments, net(xt, t): {error}.") from None
+        raise
 
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
