@@ -3,7 +3,7 @@
 const EDGE = 3.3; // of both axes
 const CELL = 0.5; // between two arrows
 const KNOTS = 13; // arrows a row, from -3 to 3
-const TRAILS = 24; // particles that leave a trail
+const TRAILS = { ddim: 24, ddpm: 5 }; // particles that leave a trail; random walks cover each other
 
 /** E[x_0 | x_t] of a finite data set (dmlib.FiniteOracle): at(x, y, out) writes the two numbers. */
 function finiteMean(points, bar) {
@@ -145,7 +145,7 @@ function render({ model, el }) {
           choice(model, "sampler", { label: "Step", options: { ddim: "DDIM, no noise added", ddpm: "DDPM, fresh noise" } }),
           h("button", { type: "button", onclick: () => put(model, "seed", (model.get("seed") % 99) + 1) }, "New particles"),
           table.node, verdict)),
-      rich(`The slider runs from *t* = ${T} on the left, noise, to *t* = 0 on the right, data. Thin lines: the way of ${TRAILS} of the ${N} particles. Arrows longer than their cell are cut.`, { class: "dmw-note" }));
+      rich(`The slider runs from *t* = ${T} on the left, noise, to *t* = 0 on the right, data. Thin lines: the way that some of the ${N} particles took. Arrows longer than their cell are cut.`, { class: "dmw-note" }));
 
     const arrows = (all) => {
       const { c } = plot;
@@ -169,16 +169,16 @@ function render({ model, el }) {
     };
     const column = (flat, d) => Array.from({ length: flat.length / 2 }, (_, i) => flat[2 * i + d]);
     const draw = () => {
-      const { t, name, points, x } = now();
+      const { t, name, sampler, points, x } = now();
       plot.height = plot.node.clientWidth - 8; // the box is a square: 26 + 12 at its sides, 8 + 22 above and below
       plot.canvas.style.height = `${plot.height}px`;
       plot.begin({ xlim: [-EDGE, EDGE], ylim: [-EDGE, EDGE], xticks: [-2, 0, 2], yticks: [-2, 0, 2] });
-      plot.dots(column(points, 0), column(points, 1), { color: "grey", radius: 2.4 });
+      plot.dots(column(points, 0), column(points, 1), { color: "grey", radius: 4, alpha: 0.6 });
       arrows(field(t, name));
       const steps = Array.from({ length: T - t + 1 }, (_, k) => T - k);
       const trail = (i, d) => steps.map((s) => paths[2 * (s * N + i) + d]);
-      plot.lines(Array.from({ length: TRAILS }, (_, i) => [trail(i, 0), trail(i, 1)]), { width: 1.7, alpha: 0.75 });
-      plot.clip(() => plot.dots(column(x, 0), column(x, 1), { radius: 2.8, alpha: 0.9 }));
+      plot.lines(Array.from({ length: TRAILS[sampler] }, (_, i) => [trail(i, 0), trail(i, 1)]), { width: 1.7, alpha: 0.75 });
+      plot.clip(() => plot.dots(column(x, 0), column(x, 1), { radius: 2.6, alpha: 0.95 }));
       const near = nearest(x, points);
       table.set({ bar: number(alphaBar[t], 4), noise: number(Math.sqrt(1 - alphaBar[t])), near: number(near) });
       verdict.replaceChildren(rich(say(t, name, near)));

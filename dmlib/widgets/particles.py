@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dmlib.data import ground_truth_mixture_2d, swiss_roll, two_moons
 from dmlib.oracle import FiniteOracle, MixtureOracle
-from dmlib.schedules import NoiseSchedule, linear_schedule
+from dmlib.schedules import NoiseSchedule, cosine_schedule
 from dmlib.steps import ddim_step, ddpm_step
 from dmlib.widgets.base import InteractiveFigure, Prediction, pack
 from dmlib.widgets.rng import normal
@@ -33,7 +33,7 @@ class Particles(InteractiveFigure):
     "ddim" (no noise added) or "ddpm" (fresh noise, variance beta_tilde); seed, which particles.
 
     Args:
-        schedule: None is linear with T = 100, beta from 0.0001 to 0.2, every step taken.
+        schedule: None is cosine with T = 100 and s = 0; every step is taken.
         points, sampler: the state at the start.
         t: likewise; None starts with the noise at T.
         predict: a question to answer before the figure appears.
@@ -57,7 +57,7 @@ class Particles(InteractiveFigure):
         t: int | None = None,
         predict: Prediction | None = None,
     ) -> None:
-        self._schedule = schedule or linear_schedule(100, beta_1=1e-4, beta_T=0.2)
+        self._schedule = schedule or cosine_schedule(100, s=0)
         T, bar = self._schedule.T, float(self._schedule.alpha_bar[-1])
         if T > 200 or bar == 0:
             raise ValueError(

@@ -121,9 +121,9 @@ class ReversePlayer(InteractiveFigure):
                 axes.imshow(values.numpy(), cmap="gray", vmin=-1, vmax=1)
             axes.set_title(title)
             axes.axis("off")
-        for axes, xt in zip(
-            below.subplots(1, len(r.names), squeeze=False)[0], r.xt[self.step], strict=True
-        ):
+        below.suptitle("the samples at $t$ = 0", fontsize=10)
+        row = below.subplots(1, len(r.names), squeeze=False)[0]
+        for axes, xt in zip(row, r.xt[-1], strict=True):
             axes.imshow(xt.numpy(), cmap="gray", vmin=-1, vmax=1)
             axes.axis("off")
 

@@ -143,7 +143,8 @@ function render({ model, el }) {
     };
     const judge = (tv) => {
       const close = tv < 0.01;
-      const odds = number(50 * (1 + tv), tv < 0.001 ? 3 : 1);
+      // As many digits as it takes to differ from 50.
+      const odds = number(50 * (1 + tv), clamp(1 - Math.floor(Math.log10(50 * tv)), 1, 8));
       verdict.toggleAttribute("data-warn", !close);
       verdict.replaceChildren(close ? "✓ " : "⚠ ", rich(
         `${close ? "As good as Gaussian." : "Not a Gaussian."} One sample from one of the two, chosen by a fair coin: the best possible guesser names the right one in ${odds} % of the cases. Blind guessing gives 50 %.`));
