@@ -8,17 +8,21 @@ const IDLE = 120e3; // ms until a worker that nobody uses gives its memory back
 
 /** The run that Python recorded: from its x0_hat alone every x_t follows, by the step of DDIM. */
 function recordedRun({ record, bar, n }) {
-  const guesses = unpack(record.x0_hat);
   const times = spacedTimes(bar.length - 1, record.steps);
-  const run = { times, seed: record.seed, moments: [], kind: "recorded" };
-  let xt = runNoise(record.seed, 0, n);
-  for (let k = 0; k < record.steps; k++) {
-    const x0 = toUnit(guesses.subarray(k * n, (k + 1) * n));
-    run.moments.push({ t: times[k], xt, x0 });
-    xt = ddimStep(xt, epsFromX0(x0, xt, bar[times[k]]), null, { t: times[k], tPrev: times[k + 1], bar, eta: 0 });
-  }
-  run.moments.push({ t: 0, xt, x0: xt });
-  return run;
+  let known = null; // worked out when it is looked at for the first time
+  const moments = () => {
+    const guesses = unpack(record.x0_hat);
+    const all = [];
+    let xt = runNoise(record.seed, 0, n);
+    for (let k = 0; k < record.steps; k++) {
+      const [t, tPrev] = [times[k], times[k + 1]];
+      const x0 = toUnit(guesses.subarray(k * n, (k + 1) * n));
+      all.push({ t, xt, x0 });
+      xt = ddimStep(xt, epsFromX0(x0, xt, bar[t]), null, { t, tPrev, bar, eta: 0 });
+    }
+    return [...all, { t: 0, xt, x0: xt }];
+  };
+  return { times, seed: record.seed, kind: "recorded", get moments() { return (known ??= moments()); } };
 }
 
 /** What a run needs to know, from the state as it is now. */

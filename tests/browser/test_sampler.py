@@ -4,6 +4,7 @@ import base64
 import functools
 import http.server
 import json
+import os
 import re
 import sys
 import threading
@@ -346,33 +347,47 @@ def private_bytes():
     return total if found else None
 
 
-def test_sixteen_images_in_twenty_steps_are_quick_and_block_nothing(reader):
-    """The main thread is never busy for over 50 ms in one of three runs (the machine may be)."""
+def busiest(trace):
+    """CPU milliseconds of the longest task of a page's main thread, in a trace of Chromium.
+
+    The clock on the wall would count what other programs do meanwhile.
+    """
+    events = json.loads(trace)["traceEvents"]
+    names = [e for e in events if e["name"] == "thread_name"]
+    main = {(e["pid"], e["tid"]) for e in names if e["args"]["name"] == "CrRendererMain"}
+    tasks = [e for e in events if (e["pid"], e["tid"]) in main and e["name"].endswith("::RunTask")]
+    assert len(tasks) > 20
+    return max(task["tdur"] for task in tasks) / 1000
+
+
+def test_sixteen_images_in_twenty_steps_are_quick_and_block_nothing(chromium, reader):
     page = reader()
     sizes, before = {}, private_bytes()
     page.page.on("response", lambda r: sizes.update({r.url: int(r.headers["content-length"])}))
     page.page.evaluate(LONG_TASKS)
+    chromium.start_tracing(page=page.page, categories=["toplevel"])
     begun = time.perf_counter()
     first = page.generate(steps=20)
-    seconds, after = [time.perf_counter() - begun], private_bytes()
-    blocked = [max(page.page.evaluate("window.long.splice(0)"), default=0)]
-    while len(seconds) < 3 and (blocked[-1] > 50 or len(seconds) < 2):
-        begun = time.perf_counter()
-        made = page.generate(steps=20)
-        seconds.append(time.perf_counter() - begun)
-        blocked.append(max(page.page.evaluate("window.long.splice(0)"), default=0))
-        assert made["xt"] == first["xt"]
+    with_loading, after = time.perf_counter() - begun, private_bytes()
+    cpu = busiest(chromium.stop_tracing())
+    blocked = page.page.evaluate("window.long.splice(0)")
+    begun = time.perf_counter()
+    second = page.generate(steps=20)
+    loaded = time.perf_counter() - begun
+    assert second["xt"] == first["xt"]
     assert sum(size > 1_000_000 for size in sizes.values()) == 2  # runtime and model, once
     record(
-        seconds_16_images_20_steps={"with_loading": seconds[0], "loaded": min(seconds[1:])},
-        ms_a_step=float(np.median(made["ms"])),
-        longest_task_ms=blocked,
-        bytes_loaded=sizes and {url.split("/")[-1]: size for url, size in sizes.items()},
+        seconds_16_images_20_steps={"with_loading": with_loading, "loaded": loaded},
+        ms_a_step=float(np.median(second["ms"])),
+        load_of_the_machine=os.getloadavg()[0],
+        longest_task_ms={"cpu": cpu, "wall": max(blocked, default=0)},
+        bytes_loaded={url.split("/")[-1]: size for url, size in sizes.items()},
         bytes_loaded_all=sum(sizes.values()),
         renderer_memory_MB=after and round((after - before) / 1e6),
     )
-    assert min(blocked) <= 50
-    assert min(seconds) < 30  # 3 s is the aim on two idle cores; the report says what it was
+    assert cpu <= 50
+    # 3 s is the aim on two idle cores; the report says what it was, and on what load.
+    assert loaded < 3 * max(1, os.getloadavg()[0]) * 3
     assert after is None or after - before < 300e6
 
 
