@@ -85,10 +85,10 @@ def with_train(**changes: object) -> Preset:
 TRAININGS = {
     "good": Fault(),
     "eps": Fault(recipe=replace(with_train(weighting="simple"), predicts="eps")),
-    "unscaled": Fault(scale=lambda x0: (x0 + 1) / 2),
-    "dead_skip": Fault(spoil=kill_top_skip),
-    # Shorter: it is hopeless from the first steps on.
-    "high_rate": Fault(recipe=with_train(learning_rate=0.1, warmup=0, steps=300)),
+    # Shorter: their faults show early.
+    "unscaled": Fault(recipe=with_train(steps=300), scale=lambda x0: (x0 + 1) / 2),
+    "dead_skip": Fault(recipe=with_train(steps=300), spoil=kill_top_skip),
+    "high_rate": Fault(recipe=with_train(steps=100, learning_rate=0.1, warmup=0)),
 }
 
 
