@@ -30,7 +30,10 @@ class Guest:
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
         kept |= nowhere | {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython")}
-        return kept | {"MPLCONFIGDIR": str(home / ".matplotlib"), "OMP_NUM_THREADS": "2"}
+        return kept | {
+            "MPLCONFIGDIR": str(home / ".matplotlib"),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
+        }
 
 
 @pytest.fixture(scope="session")
