@@ -7,14 +7,19 @@ import torch
 
 from dmlib.checks.unet.count import SKIP_SHAPES
 from dmlib.checks.unet.derive import FIRST_LOSS, RECEPTIVE_FIELD
+from dmlib.checks.unet.open import _cost
 from dmlib.forward import q_sample
 from dmlib.models import EpsFromV, UNet, UNetConfig
+from dmlib.models.inspect import parts
 from dmlib.schedules import cosine_schedule
 
 CONFIGS = [
     UNetConfig(image_size=8, widths=(4, 8), attention=(), groups=2, heads=2, emb_dim=6, blocks=3),
     UNetConfig(image_size=16, widths=(8, 4, 8), attention=(4,), groups=4, heads=2, emb_dim=8),
 ]
+PATCHED = UNetConfig(
+    image_size=16, widths=(8, 12), patch=2, blocks=1, attention=(8,), emb_dim=4, groups=4, heads=2
+)
 
 
 def runs(config, watched, note):
@@ -26,6 +31,13 @@ def runs(config, watched, note):
     with torch.no_grad():
         net(torch.zeros(1, config.channels, size, size), 1)
     return net
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, PATCHED], ids=lambda c: str(c.widths))
+def test_cost_is_what_the_chapters_tool_measures(config):
+    measured = parts(UNet(config))
+    expected = [sum(p.parameters for p in measured), sum(p.multiply_adds for p in measured)]
+    assert list(_cost(config)) == expected
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: str(c.widths))

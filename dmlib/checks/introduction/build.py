@@ -35,7 +35,7 @@ TO_UNIT = Function(
     level="build",
     title="From grey levels to [-1, 1]",
     minutes=5,
-    call="to_unit(images)",
+    call="my_to_unit(images)",
     cases=_image_cases,
     reference=_unit,
     alternative=_unit_again,
@@ -152,6 +152,10 @@ def _whole_batch(a: Tensor, b: Tensor) -> Tensor:
     return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].expand(a.shape[0])
 
 
+def _batch_mean(a: Tensor, b: Tensor) -> Tensor:
+    return torch.cosine_similarity((a - a.mean()).flatten(1), (b - b.mean()).flatten(1))
+
+
 LIKENESS = Function(
     id="ex-intro-7",
     level="build",
@@ -171,6 +175,11 @@ LIKENESS = Function(
             "a covariance: not divided by the spreads",
             _covariance,
             "Double the contrast of a: a correlation must not change.",
+        ),
+        Mistake(
+            "the mean of the whole batch is taken away",
+            _batch_mean,
+            "Each picture has a mean of its own.",
         ),
         Mistake(
             "one correlation for the whole batch",

@@ -63,6 +63,16 @@ SKIP_SHAPES = Function(
             "The way up begins at the bottom: the map that was made last is used first.",
         ),
         Mistake(
+            "the widths are turned round, the sizes are not",
+            lambda size, widths, blocks: [
+                (c, s)
+                for (c, _), (_, s) in zip(
+                    _skips(size, widths, blocks), _skips(size, widths, blocks)[::-1], strict=True
+                )
+            ],
+            "At the bottom the map is smallest: channels and side belong together.",
+        ),
+        Mistake(
             "one skip a level",
             lambda size, widths, blocks: _skips(size, widths, 1),
             "Every residual block hands its output over, so there are `blocks` of them a level.",

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Generator
+from torch import Generator, nn
 
 from dmlib.checks import draw
 from dmlib.checks.compare import WrongForm
 from dmlib.checks.exercise import Open, Requirement
-from dmlib.models.inspect import parts
+from dmlib.models.blocks import SelfAttention
 from dmlib.models.unet import UNet, UNetConfig
 
 
@@ -34,10 +34,32 @@ def _measure(design: Callable[..., Any], generator: Generator) -> dict[str, floa
 
 
 def _cost(config: UNetConfig) -> tuple[int, int]:
-    """(parameters, multiply-adds for one picture)."""
-    with torch.device("meta"):  # shapes only: nothing is drawn, stored or multiplied
-        every = parts(UNet(config))
-    return sum(p.parameters for p in every), sum(p.multiply_adds for p in every)
+    """(parameters, multiply-adds for one picture), as `dmlib.models.inspect.parts` counts them.
+
+    That runs the network, which takes seconds the first time; here its names are enough.
+    """
+    with torch.device("meta"):  # shapes only: nothing is drawn or stored
+        net = UNet(config)
+    count = 0
+    for name, layer in net.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            count += layer.weight.numel() * _places(name, config)
+        elif isinstance(layer, SelfAttention):
+            count += 2 * _places(name, config) ** 2 * layer.out.out_features
+    return sum(p.numel() for p in net.parameters()), count
+
+
+def _places(name: str, config: UNetConfig) -> int:
+    """At how many places of its map a layer's weights are used."""
+    part, level, *rest = [*name.split("."), ""]
+    if part == "conditioning" or "scale_shift" in rest:
+        return 1
+    sizes = config.sizes
+    if part == "down":
+        return sizes[int(level)] ** 2
+    if part == "up":  # the convolution before the map doubles works at the smaller size
+        return sizes[len(sizes) - 1 - int(level) + ("resize" in rest)] ** 2
+    return sizes[-1 if part == "middle" else 0] ** 2
 
 
 def _shape(w: int) -> UNetConfig:
