@@ -2,7 +2,7 @@
 
 The features are the 64 numbers before the last layer of a small classifier that the repository
 trains on Fashion-MNIST (tools/train_features.py) and ships. A distance in this space compares
-with others in this space only: it is not the FID of the literature, which takes Inception's.
+with others in this space only: it is not the FID of the literature (that is in fid.py).
 """
 
 from __future__ import annotations
