@@ -177,7 +177,7 @@ function render({ model, el }) {
       arrows(field(t, name));
       const steps = Array.from({ length: T - t + 1 }, (_, k) => T - k);
       const trail = (i, d) => steps.map((s) => paths[2 * (s * N + i) + d]);
-      plot.lines(Array.from({ length: TRAILS[sampler] }, (_, i) => [trail(i, 0), trail(i, 1)]), { width: 1.7, alpha: 0.75 });
+      plot.lines(Array.from({ length: TRAILS[sampler] }, (_, i) => [trail(i, 0), trail(i, 1)]), sampler === "ddim" ? { width: 1.7, alpha: 0.75 } : { width: 1.1, alpha: 0.6 });
       plot.clip(() => plot.dots(column(x, 0), column(x, 1), { radius: 2.6, alpha: 0.95 }));
       const near = nearest(x, points);
       table.set({ bar: number(alphaBar[t], 4), noise: number(Math.sqrt(1 - alphaBar[t])), near: number(near) });
