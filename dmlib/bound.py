@@ -38,7 +38,7 @@ def bound_LT(x0: Tensor, *, schedule: NoiseSchedule) -> Tensor:
     """L_T, what x_T still knows of x_0; no network, nothing to learn.
 
     L_T = KL( q(x_T | x_0) || N(0, I) ).
-    Source: Ho et al. 2020, eq. 5; the book's equation eq-bound-LT.
+    Source: Ho et al. 2020, eq. 5; the book's equation eq-bound-end.
 
     Args:
         x0: (B, ...), clean data.

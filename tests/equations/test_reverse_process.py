@@ -328,7 +328,7 @@ def test_eq_bound():
     torch.testing.assert_close((L_0 + L_1 + L_T) * math.log(2), two.L(), rtol=1e-7, atol=1e-9)
 
 
-def test_eq_bound_LT():
+def test_eq_bound_end():
     q = kernel(2, TWO, point(0.6)[0, 0])
     p = Normal(GRID.new_tensor(0.0), GRID.new_tensor(1.0))
     log_q, log_p = q.log_prob(GRID), p.log_prob(GRID)
