@@ -18,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from dmlib.checkpoint import load_shipped
 from dmlib.guidance import guided
+from dmlib.models import UNet, UNetConfig
 from dmlib.rounding import rounded
 from dmlib.sampling import clipped, ddim, ddpm, dpm_solver, sample, spaced_times
 from dmlib.schedules import cosine_schedule
@@ -123,6 +124,7 @@ class Reader:
         self.page.wait_for_function(
             f"() => {{ const {{ state, moments, kind, t }} = {NUMBERS}; return {condition}; }}",
             timeout=timeout,
+            polling=100,
         )
 
     def numbers(self):
@@ -356,8 +358,9 @@ def busiest(trace):
     names = [e for e in events if e["name"] == "thread_name"]
     main = {(e["pid"], e["tid"]) for e in names if e["args"]["name"] == "CrRendererMain"}
     tasks = [e for e in events if (e["pid"], e["tid"]) in main and e["name"].endswith("::RunTask")]
-    assert len(tasks) > 20
-    return max(task["tdur"] for task in tasks) / 1000
+    timed = [task["tdur"] for task in tasks if "tdur" in task]  # not one that was cut off
+    assert len(timed) > 20
+    return max(timed) / 1000
 
 
 def test_sixteen_images_in_twenty_steps_are_quick_and_block_nothing(chromium, reader):
@@ -568,8 +571,20 @@ LIVE = """async ([esm, state]) => {
 
 
 @pytest.fixture
-def notebook(chromium, widget, monkeypatch):
+def own():
+    """The figure of a network of one's own: small, unlike the shipped one in all that counts."""
+    config = UNetConfig(image_size=8, widths=(8, 8), blocks=1, attention=(), num_classes=3)
+    torch.manual_seed(0)
+    net = UNet(config)
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    return Sampler(net.eval().requires_grad_(False), schedule=cosine_schedule(100))
+
+
+@pytest.fixture
+def notebook(chromium, own, monkeypatch):
     """The live view, its messages answered by the Python object as in a kernel."""
+    widget = own
     context = chromium.new_context(viewport={"width": 1000, "height": 900})
     page = context.new_page()
     sent = []
@@ -593,28 +608,28 @@ SET = "([name, value]) => document.querySelector('.dmw').dmw.model.set(name, val
 
 def wait_ready(page):
     ready = f"() => {NUMBERS}.kind === 'live' && {NUMBERS}.state === 'ready'"
-    page.wait_for_function(ready, timeout=120_000)
+    page.wait_for_function(ready, timeout=120_000, polling=100)
 
 
-def test_in_a_notebook_the_kernel_answers(notebook, widget):
+def test_in_a_notebook_the_kernel_answers(notebook, own):
     state = {"steps": 3, "sampler": "dpm", "guidance_scale": 2.0}
     for name, value in state.items():
-        setattr(widget, name, value)
+        setattr(own, name, value)
         notebook.evaluate(SET, [name, value])
     notebook.get_by_role("button", name="Generate").click()
     wait_ready(notebook)
-    *_, expected = widget.walk()
+    *_, expected = own.walk()
     assert off_by(notebook.evaluate(NUMBERS), expected) < 1
     assert notebook.workers == []
     notebook.evaluate("window.stop()")
     assert notebook.evaluate("window.heard.length") == 0
 
 
-def test_in_a_notebook_the_networks_error_is_shown(notebook, widget, monkeypatch):
-    monkeypatch.setattr(widget, "_net", torch.nn.Linear(1, 1))
+def test_in_a_notebook_the_networks_error_is_shown(notebook, own, monkeypatch):
+    monkeypatch.setattr(own, "_net", torch.nn.Linear(1, 1))
     notebook.get_by_role("button", name="Generate").click()
     said = "document.querySelector('.sm-engine [role=status]').textContent"
-    notebook.wait_for_function(f"() => {said}.includes('failed')", timeout=120_000)
+    notebook.wait_for_function(f"() => {said}.includes('failed')", timeout=120_000, polling=100)
     assert "TypeError" in notebook.locator(".sm-engine [role=status]").inner_text()
 
 
