@@ -5,6 +5,7 @@ Run the cell again after a stop, a crash or a lost connection, and it goes on wh
 
 from __future__ import annotations
 
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,8 @@ def train_here(
 def announce(recipe: Preset, cost: Estimate, *, device: str, folder: Path) -> None:
     """Print what a training will do and cost."""
     per_step = recipe.batch_size * recipe.train.accumulation
-    print(f"preset     {recipe.name}: {recipe.purpose}")
+    print(f"preset     {recipe.name}")
+    print(textwrap.fill(recipe.purpose, 76, initial_indent=" " * 11, subsequent_indent=" " * 11))
     print(f"device     {device_name(torch.device(device))}")
     print(f"network    {cost.parameters:,} parameters")
     print(f"training   {recipe.train.steps:,} steps of {per_step} images")

@@ -68,7 +68,7 @@ _SMALL = UNetConfig(widths=(48, 64), blocks=1, attention=(7,), emb_dim=64, num_c
 
 SMOKE = Preset(
     name="smoke",
-    purpose="does it run at all: under a minute on a CPU, shipped data, no garments yet",
+    purpose="does it run at all: under a minute on a CPU, with the book's own pictures",
     net=UNetConfig(widths=(32, 32), blocks=1, attention=(7,), emb_dim=32, num_classes=10, patch=2),
     train=TrainConfig(steps=150, warmup=20, weighting="v", ema_decay=0.98),
     predicts="v",

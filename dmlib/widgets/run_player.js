@@ -1,10 +1,12 @@
 // A recorded training: the samples at a time of the run, the loss curve, the loss by noise level.
 
-/** Powers of ten inside [low, high], as their exponents. */
-function decades(low, high) {
+/** Ticks for an axis of logarithms: powers of ten, or 1, 2, 5 times those where these are few. */
+function logTicks([low, high]) {
   const found = [];
-  for (let k = Math.ceil(low - 1e-9); k <= high + 1e-9; k++) found.push(k);
-  return found;
+  for (let k = Math.floor(low); k <= high; k++) {
+    for (const m of high - low > 1.6 ? [1] : [1, 2, 5]) found.push(k + Math.log10(m));
+  }
+  return { yticks: found.filter((y) => y >= low && y <= high), yformat: (y) => tickText(Number((10 ** y).toPrecision(2))) };
 }
 
 /** Lowest and highest of the logarithms of positive numbers, with a little room. */
@@ -50,7 +52,6 @@ function render({ model, el }) {
 
     const lossRange = logRange(loss);
     const bucketRange = logRange(buckets);
-    const power = (k) => small(10 ** k, 1);
     const middles = Array.from({ length: K }, (_, k) => k + 0.5);
     const draw = () => {
       const shown = now();
@@ -59,13 +60,11 @@ function render({ model, el }) {
         canvas.setAttribute("aria-label", `sample ${j + 1} of ${each} after step ${shown.step}`);
       });
       table.set({ step: String(shown.step), minutes: number(shown.minutes, 1), loss: number(shown.loss, 4), norm: number(shown.grad_norm, 3) });
-      const ticksOf = (range) => (decades(...range).length > 1 ? { yticks: decades(...range), yformat: power }
-        : { yformat: (k) => small(10 ** k, 2) });
-      curve.begin({ xlim: [0, step.at(-1)], ylim: lossRange, ...ticksOf(lossRange) });
+      curve.begin({ xlim: [0, step.at(-1)], ylim: lossRange, ...logTicks(lossRange) });
       curve.line(step, Array.from(loss, Math.log10), { width: 1.6 });
       curve.marker(shown.step, Math.log10(shown.loss));
       curve.describe(`The loss over ${step.at(-1)} steps on a logarithmic scale; after step ${shown.step} it is ${number(shown.loss, 4)}`);
-      levelsPlot.begin({ xlim: [0, K], ylim: bucketRange, xticks: [], ...ticksOf(bucketRange) });
+      levelsPlot.begin({ xlim: [0, K], ylim: bucketRange, xticks: [], ...logTicks(bucketRange) });
       levelsPlot.line(middles, row(step.length - 1).map(Math.log10), { color: "orange", width: 1.6, dash: [5, 4] });
       levelsPlot.line(middles, shown.buckets.map(Math.log10));
       levelsPlot.dots(middles, shown.buckets.map(Math.log10), { radius: 3 });
