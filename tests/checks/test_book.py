@@ -60,6 +60,21 @@ def test_exercise_has_statement_stub_check_and_checked_solution(name, exercise):
     assert "record=False).require()" in solutions[0]
 
 
+@pytest.mark.parametrize(("name", "exercise"), CASES, ids=[e.id for _, e in CASES])
+def test_statement_says_title_level_and_minutes_of_the_table(name, exercise):
+    head = re.search(
+        rf"^```\{{exercise\}} (.*)\n:label: {exercise.id}\n+\*(\w+), (\d+) minutes\.\*",
+        page(name),
+        re.MULTILINE,
+    )
+    assert head is not None
+    assert (head[1], head[2].lower(), int(head[3])) == (
+        exercise.title,
+        exercise.level,
+        exercise.minutes,
+    )
+
+
 @pytest.mark.parametrize("name", PAGES.values())
 def test_page_names_no_unknown_exercise(name):
     labels = re.findall(r"^:label: (ex-[\w-]+)$", page(name), re.MULTILINE)
