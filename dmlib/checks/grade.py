@@ -108,7 +108,7 @@ def _run(
 
 def _process(place: Path, order: str, limits: Limits) -> str:
     env = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    env |= {"HOME": str(place), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "2"}
+    env |= {"HOME": str(place), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     env["PYTHONPATH"] = str(Path(dmlib.__file__).parent.parent)
     command = [sys.executable, "-m", "dmlib.checks.grade_one", str(limits.memory_mib)]
     process = subprocess.Popen(
