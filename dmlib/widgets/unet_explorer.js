@@ -122,7 +122,7 @@ const LAYOUT = `
 .ue-both { display:grid; gap:1rem 1.4rem; grid-template-columns:minmax(0,1fr); }
 .ue-diagram { max-width:27rem; width:100%; margin:0 auto !important; }
 .ue-grid { display:grid; grid-template-columns:minmax(0,1fr) 2.6rem minmax(0,1fr); gap:.34rem 0; }
-.dmw .ue-end { margin:0 !important; grid-row:1; text-align:center; } .ue-end .dmw-pixels { width:4.6rem; margin:0 auto; }
+.dmw .ue-end { margin:0 !important; padding:0 !important; grid-row:1; text-align:center; } .ue-end .dmw-pixels { width:4.6rem; margin:0 auto; }
 .ue-end:nth-child(2) { grid-column:3; } .ue-end figcaption { margin:.15rem 0 .2rem !important; line-height:1.25; }
 .ue-part { position:relative; cursor:pointer; display:block !important; min-width:0; }
 .ue-part input { position:absolute; inset:0; width:100%; height:100%; margin:0; opacity:0; cursor:pointer; }
@@ -138,7 +138,7 @@ const LAYOUT = `
 .ue-skip::after { content:"▸"; position:absolute; right:-3px; bottom:-.5em; font-size:.9rem; color:var(--grey); }
 .ue-part-view { display:grid; gap:.7rem; align-content:start; min-width:0; } .ue-title { font-size:1.05rem; }
 .ue-maps { display:grid; grid-template-columns:repeat(4,minmax(0,1fr)); gap:.45rem; } .ue-maps[data-flat] { grid-template-columns:1fr; }
-.ue-maps figure { margin:0 !important; text-align:center; } .ue-maps figcaption { font-size:.78rem; margin:0 !important; }
+.ue-maps figure { margin:0 !important; padding:0 !important; text-align:center; } .ue-maps figcaption { font-size:.78rem; margin:0 !important; }
 .ue-diagram figcaption,.ue-maps figcaption { font-weight:400 !important; color:var(--soft) !important; font-family:inherit !important; }
 .ue-maps .dmw-pixels { border-radius:5px; } .ue-part-view .dmw-facts { grid-template-columns:repeat(2,minmax(0,1fr)); gap:.45rem; }
 .ue-part-view dl { margin:0 !important; } .ue-part-view dd { font-size:1rem !important; margin:0 !important; } .ue-part-view .dmw-facts > div { padding:.35rem .55rem .4rem; }
