@@ -54,6 +54,7 @@ class EMA:
             )
         self.updates += 1
         values = [theirs[name].detach() for name in ours]
-        torch._foreach_lerp_(list(ours.values()), values, 1 - self.decay_at(self.updates))
+        step = 1 - self.decay_at(self.updates)
+        torch._foreach_lerp_(list(ours.values()), values, step)
         for mine, other in zip(self.net.buffers(), net.buffers(), strict=True):
             mine.copy_(other)

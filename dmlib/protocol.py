@@ -180,8 +180,8 @@ def _fixed(n: int, plan: dict[str, tuple[int, ...]]) -> Row:
         "levels": 256,
         "resizing": "none, 28 x 28 pixels",
         "reference": "Fashion-MNIST, all 10,000 test images",
-        "floor": f"{n} of 10,000 training images against the reference, 20 draws, seed 0",
-        "spread": "standard deviation over 10 bootstrap resamples of the samples, seed 0",
+        "floor": f"{n} of 10,000 training images against the reference, 20 draws",
+        "spread": "standard deviation over 10 bootstraps of the samples",
         "features": f"dmlib fashion_features, 64 numbers, SHA-256 {features['sha256']}",
         "guidance_with": f"{SHORT[0]}, {SHORT[1]} steps",
     }
