@@ -340,7 +340,7 @@ def test_progress_counts_by_chapter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check("ex-intro-1", "b")
     check("ex-intro-2", "a")
-    check("ex-forward-1", "a")
+    check("ex-forward-1", "b")
     counts = progress().by_chapter()
     assert counts["introduction"] == (1, 1, 8)
     assert counts["forward"] == (0, 1, 9)
