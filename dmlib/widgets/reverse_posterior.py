@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
+from scipy import integrate
 
 from dmlib.data import ground_truth_mixture
 from dmlib.mixture import GaussianMixture, reverse_posterior
@@ -140,4 +141,4 @@ def total_variation(law: GaussianMixture) -> float:
     x = np.linspace((m - 8 * s).min(), (m + 8 * s).max(), _NODES)
     bells = np.exp(-(((x[:, None] - m) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
     gap = np.abs(bells[:, :-1] @ law.weights.numpy() - bells[:, -1])
-    return float(np.trapezoid(gap, x) / 2)
+    return float(integrate.trapezoid(gap, x) / 2)
