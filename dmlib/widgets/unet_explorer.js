@@ -141,7 +141,7 @@ const LAYOUT = `
 .ue-maps figure { margin:0 !important; padding:0 !important; text-align:center; } .ue-maps figcaption { font-size:.78rem; margin:0 !important; }
 .ue-diagram figcaption,.ue-maps figcaption { font-weight:400 !important; color:var(--soft) !important; font-family:inherit !important; }
 .ue-maps .dmw-pixels { border-radius:5px; } .ue-part-view .dmw-facts { grid-template-columns:repeat(2,minmax(0,1fr)); gap:.45rem; }
-.ue-part-view dl { margin:0 !important; } .ue-part-view dd { font-size:1rem !important; margin:0 !important; } .ue-part-view .dmw-facts > div { padding:.35rem .55rem .4rem; }
+.ue-part-view dl { margin:0 !important; } .ue-part-view dd { font-size:.88rem !important; margin:0 !important; } .ue-part-view .dmw-facts > div { padding:.35rem .55rem .4rem; }
 @container (min-width:35rem) { .ue-both { grid-template-columns:minmax(0,6fr) minmax(0,5fr); } }
 @container (max-width:30rem) { .ue-grid { grid-template-columns:minmax(0,1fr) 2rem minmax(0,1fr); } .ue-box { font-size:.8rem; padding-left:.45rem; } }
 `;
