@@ -138,7 +138,7 @@ def _paragraph(text: str, *, bold: bool = False) -> str:
 def _table(rows: tuple[Row, ...]) -> str:
     cell = "style='text-align:left;padding:.1em .8em .1em 0;color:inherit;background:none'"
     head = "".join(
-        f"<th scope='col' {cell}>{name}</th>" for name in ("where", "expected", "found", "")
+        f"<th scope='col' {cell}>{name}</th>" for name in ("where", "expected", "found", "result")
     )
     body = "".join(
         f"<tr style='background:none'><th scope='row' {cell}>{escape(row.where)}</th>"
