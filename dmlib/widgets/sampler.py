@@ -90,7 +90,9 @@ class Sampler(InteractiveFigure):
         self._schedule = schedule or cosine_schedule(1000)
         self._names = _class_names(self._net, names)
         self._side = _side_of(self._net)
-        images, image_names = default_images() if self._side == 28 else (_no_images(), [])
+        images, image_names = (
+            default_images() if self._side == 28 else (np.zeros((0, 1, 1), np.uint8), [])
+        )
         self._recorded = self._record()
         guesses = torch.stack([s.x0_hat for s in self._recorded[:-1]]).clamp(-1, 1)
         x0_hat = pack(((guesses + 1) * 127.5).round().to(torch.uint8).numpy())
@@ -145,23 +147,16 @@ class Sampler(InteractiveFigure):
         return clipped(net, schedule=self._schedule) if self.clip else net
 
     def walk(self, net: nn.Module | None = None) -> Iterator[Snapshot]:
-        """The run that Generate makes from the present state, by dmlib's own `sample`.
-
-        Args:
-            net: another network for the same run; None is the figure's own.
-        """
+        """The run that Generate makes now, by dmlib's own `sample`; `net` is another network."""
         T, xt = self._schedule.T, self.noise(0)
         if self.start == "drawing":
             T, raw = self.t_start, base64.b64decode(self.drawing) or bytes(self._side**2)
             x0 = torch.tensor(list(raw)).view(1, 1, self._side, self._side) / 127.5 - 1
             xt = q_sample(x0.expand(COUNT, -1, -1, -1), T, xt, schedule=self._schedule)
         times = spaced_times(T, min(self.steps, T))
-        rule = _with_noise(self._rule(), lambda t: self.noise(times.index(t) + 1))
+        rules: dict[str, Step] = {"ddim": ddim(self.eta), "ddpm": ddpm_step, "dpm": dpm_solver()}
+        rule = _with_noise(rules[self.sampler], lambda t: self.noise(times.index(t) + 1))
         return sample(self.denoiser(net), xt, schedule=self._schedule, step=rule, times=times)
-
-    def _rule(self) -> Step:
-        rules = {"ddim": ddim(self.eta), "ddpm": ddpm_step, "dpm": dpm_solver()}
-        return rules[self.sampler]
 
     def _record(self) -> list[Snapshot]:
         """A run with what the traits are at first: DDIM, seed 1, all classes in turn, clipped."""
@@ -251,7 +246,3 @@ def _side_of(net: nn.Module) -> int:
     if config is None or config.channels != 1:
         raise ValueError(f"net must have a config with channels = 1 (grey images), got {config}")
     return config.image_size
-
-
-def _no_images() -> np.ndarray:
-    return np.zeros((0, 1, 1), np.uint8)
