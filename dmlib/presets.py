@@ -80,7 +80,7 @@ SMOKE = Preset(
 )
 CPU = Preset(
     name="cpu",
-    purpose="recognisable garments from two CPU cores in about 15 minutes",
+    purpose="recognisable garments from two CPU cores, in about 15 minutes by our estimate",
     net=_SMALL,
     train=TrainConfig(steps=2_500, warmup=200, weighting="v", ema_decay=0.995, bfloat16=True),
     predicts="v",
@@ -90,7 +90,7 @@ CPU = Preset(
 )
 SHIPPED = Preset(
     name="shipped",
-    purpose="the weights that come with dmlib: the cpu recipe, given an hour or more",
+    purpose="the weights that come with dmlib: the network of cpu, trained longer",
     net=_SMALL,
     train=TrainConfig(
         steps=7_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
