@@ -23,7 +23,7 @@ serve: book  ## read it at http://127.0.0.1:8000
 
 test: book  ## lint, unit, notebook and browser tests
 	$(BIN)/python tools/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" && $(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser or pages" && $(BIN)/python -m pytest -m "browser and not pages"
 
 bench: env  ## speed against other libraries, into reports/
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python tools/bench.py

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from icons import shrink
+from pictures import thin
 from project import ROOT, book_url, owner_and_name, repository, toc_pages
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -80,6 +81,9 @@ def mend_page(app, pagename, templatename, context, doctree) -> None:
     """Drop what the pages must not load and set the buttons right."""
     context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
     context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
+    # A role that WAI-ARIA 1.2 has given up, and that a list may not hold.
+    body = context.get("body") or ""
+    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
     kept = ("fullscreen-button", "search-button", "toc-sidebar-toggle", "theme-switch")
     buttons = [b for b in context.get("header_buttons", []) if b.get("label", "").startswith(kept)]
     if (NOTEBOOKS / f"{Path(pagename).name}.ipynb").exists() and pagename in toc_pages():
@@ -107,6 +111,7 @@ def finish(app, exception) -> None:
     for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
         source_map.unlink()
     shrink(Path(app.outdir))
+    thin(Path(app.outdir))
 
 
 def set_options(app, config) -> None:

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -15,17 +17,25 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from project import toc_pages  # noqa: E402
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.pages]
 PAGES = [*toc_pages(), "search", "genindex"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUDGET = 1_500_000  # bytes, gzipped, everything a page loads by itself
 
 
 def record(name, value):
     """Keep a figure for the report."""
-    path = ROOT / "reports" / "pages.json"
+    # A file for each test process, so that none reads what another is just writing.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "all")
+    path = ROOT / "reports" / f"pages-{worker}.json"
     path.parent.mkdir(exist_ok=True)
     figures = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(figures | {name: value}, indent=1, sort_keys=True))
+
+
+def soup(name):
+    """A built page, parsed."""
+    return BeautifulSoup((HTML / f"{name}.html").read_text("utf-8"), "html.parser")
 
 
 def findings(page):
@@ -95,18 +105,16 @@ def test_every_link_inside_the_book_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.relative_to(HTML)}: {target}"
 
 
-def test_every_picture_has_a_text(book, visit):
-    for name in PAGES:
-        seen = visit(f"{book}/{name}.html")
-        for image in seen.page.locator("article img").all():
-            text = image.get_attribute("alt") or ""
-            assert len(text) > 15, (name, image.get_attribute("src"))
-            assert "_build" not in text
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_has_a_text(name):
+    for image in soup(name).select("article img"):
+        text = image.get("alt", "")
+        assert len(text) > 15, image.get("src")
+        assert "_build" not in text
 
 
-def test_launch_and_download_buttons_lead_to_the_notebook(book, visit):
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        seen = visit(f"{book}/book/{path.stem}.html")
-        links = [a.get_attribute("href") for a in seen.page.locator("a").all()]
-        assert any(f"/blob/main/notebooks/{path.name}" in (link or "") for link in links)
-        assert (HTML / "notebooks" / path.name).read_bytes() == path.read_bytes()
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_launch_and_download_buttons_lead_to_the_notebook(path):
+    links = [a.get("href", "") for a in soup(f"book/{path.stem}").select("a")]
+    assert any(f"/blob/main/notebooks/{path.name}" in link for link in links)
+    assert (HTML / "notebooks" / path.name).read_bytes() == path.read_bytes()
