@@ -74,6 +74,8 @@ def test_notebook_runs_from_an_empty_folder(path, guest, tmp_path, monkeypatch):
     execute(notebook, folder, guest.env(tmp_path))
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code[0].outputs == []  # dmlib is there: nothing was installed
+    tags = [tag for cell in code for tag in cell.metadata.get("tags", [])]
+    assert tags.count("check") == tags.count("stub")  # every exercise has its check
     for cell in code:
         complaints = [o.text for o in cell.outputs if o.get("name") == "stderr"]
         assert not complaints, f"{cell.source}\n{complaints}"
