@@ -1,12 +1,13 @@
 """Speed side by side: our U-Net and those of three well-known libraries, at equal size.
 
-    python tools/bench.py [--steps 20] [--batch 64] [--threads 2] [--compile] [--quick]
+    make bench                                       all of it, about 20 minutes on two cores
+    python tools/bench.py --quick                    float32 with channels_last only
     python tools/bench.py --threads 1 --cpu-time     on a machine that others use, too
 
-Each measurement is a process of its own, so that memory and settings stay apart. Every library
-is measured with each setting (memory format, dtype, compile where asked for), and compared at
-its fastest. With --cpu-time a step's time is what its one thread computed, not what it waited for
-others. Writes reports/bench.json and reports/bench.md.
+Each measurement is a process of its own, so that memory and settings stay apart. Every library is
+measured with each setting that the machine is made for (memory format, dtype, compile), and
+compared at its fastest. With --cpu-time a step's time is what its one thread computed, not what
+it waited for others. Writes reports/bench.json and reports/bench.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,63 +26,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from bench_nets import MAKERS, PEERS, SIZE, stub_torchvision
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from dmlib.precision import fast_bfloat16
 
 ROOT = Path(__file__).parent.parent
-SIZE = 28
-PEERS = ("dmlib", "diffusers", "denoising-diffusion-pytorch", "smalldiffusion")
-Call = Callable[[Tensor, Tensor], Tensor]
-
-
-def dmlib_net() -> tuple[nn.Module, Call]:
-    from dmlib.models import UNet, UNetConfig
-
-    net = UNet(UNetConfig(widths=(32, 64, 144), blocks=2, attention=(7,)))
-    return net, net
-
-
-def diffusers_net() -> tuple[nn.Module, Call]:
-    from diffusers import UNet2DModel
-
-    net = UNet2DModel(
-        sample_size=SIZE,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(32, 64, 128),
-        layers_per_block=2,
-        norm_num_groups=8,
-        attention_head_dim=32,
-        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-    )
-    return net, lambda xt, t: net(xt, t).sample
-
-
-def ddpm_pytorch_net() -> tuple[nn.Module, Call]:
-    from denoising_diffusion_pytorch import Unet
-
-    net = Unet(dim=40, dim_mults=(1, 2, 4), channels=1)
-    return net, net
-
-
-def smalldiffusion_net() -> tuple[nn.Module, Call]:
-    from smalldiffusion import Unet
-
-    net = Unet(SIZE, 1, 1, ch=32, ch_mult=(1, 2, 4), num_res_blocks=2, attn_resolutions=(7,))
-    return net, lambda xt, t: net(xt, t.to(xt.dtype))
-
-
-MAKERS = dict(
-    zip(PEERS, (dmlib_net, diffusers_net, ddpm_pytorch_net, smalldiffusion_net), strict=True)
-)
-
-
-def stub_torchvision() -> torch.library.Library:
-    """torchvision's wheel beside a CPU-only torch lacks its operators, and a peer imports it."""
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-    return library
 
 
 def timed(
@@ -143,11 +95,26 @@ def measure(peer: str, setting: str, args: argparse.Namespace) -> dict:
         "flop_per_image": counter.get_total_flops(),
         "train": timed(train, steps=args.steps, device=args.device, clock=clock),
     }
+    if "compile" not in setting:
+        result["profile"] = where_time_goes(train, device=args.device)
     net.eval()
     result["sample"] = timed(step_of_sampling, steps=args.steps, device=args.device, clock=clock)
     result["peak_mib"] = peak_mib(args.device)
     del kept_alive
     return result
+
+
+def where_time_goes(work: Callable[[], object], *, device: str) -> dict[str, float]:
+    """Share of the computing time of each operator itself, the largest first."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with profile(activities=activities) as seen:
+        for _ in range(3):
+            work()
+    field = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
+    times = {row.key: getattr(row, field) for row in seen.key_averages()}
+    total = sum(times.values())
+    largest = sorted(times, key=times.__getitem__, reverse=True)[:8]
+    return {name: times[name] / total for name in largest}
 
 
 def peak_mib(device: str) -> float:
@@ -186,18 +153,22 @@ def spread(seconds: list[float]) -> str:
     return f"{1e3 * middle:.1f} ({1e3 * low:.1f}–{1e3 * high:.1f})"
 
 
+def fastest(results: list[dict], work: str) -> dict[str, dict]:
+    """Of each library the measurement with the smallest median."""
+    best: dict[str, dict] = {}
+    for r in sorted(results, key=lambda r: statistics.median(r[work])):
+        best.setdefault(r["peer"], r)
+    return best
+
+
 def table(results: list[dict], work: str) -> tuple[list[str], float]:
-    """Markdown rows of every library at its fastest, and our time over the fastest other's."""
-    best = {}
-    for r in results:
-        if r["peer"] not in best or statistics.median(r[work]) < statistics.median(
-            best[r["peer"]][work]
-        ):
-            best[r["peer"]] = r
+    """Markdown rows of all measurements, and our best time over the best of the others."""
+    best = fastest(results, work)
     rows = [
-        f"| {p} | {r['parameters']:,} | {r['flop_per_image'] / 1e6:.0f} | {r['setting']} "
-        f"| {spread(r[work])} | {r['peak_mib']:.0f} |"
-        for p, r in best.items()
+        f"| {r['peer']} | {r['setting']}{' (its fastest)' if best[r['peer']] is r else ''} "
+        f"| {spread(r[work])} | {r['parameters']:,} | {r['flop_per_image'] / 1e6:.0f} "
+        f"| {r['peak_mib']:.0f} |"
+        for r in results
     ]
     times = {p: statistics.median(r[work]) for p, r in best.items()}
     others = [seconds for p, seconds in times.items() if p != "dmlib"]
@@ -207,12 +178,20 @@ def table(results: list[dict], work: str) -> tuple[list[str], float]:
 def report(found: dict) -> str:
     """All of it as Markdown."""
     lines = ["# Speed", "", found["machine"], ""]
+    lines += [f"Not measured: {'; '.join(found['left_out'])}.", ""] if found["left_out"] else []
     for work, title in (("train", "Training step"), ("sample", "Sampling step")):
         rows, ratio = table(found["nets"], work)
         lines += [f"## {title}, batch {found['batch']}, 1 × {SIZE} × {SIZE}", ""]
-        lines += ["| library | parameters | MFLOP/image | fastest setting | ms | peak MiB |"]
+        lines += ["| library | setting | ms | parameters | MFLOP/image | peak MiB |"]
         lines += ["|---|---|---|---|---|---|", *rows, ""]
-        lines += [f"Ours takes {ratio:.2f} times the fastest of the others.", ""]
+        lines += [f"Each at its fastest, ours takes {ratio:.2f} times the best of the others.", ""]
+    lines += ["Milliseconds: median (quartiles). Peak: of the process, training and sampling.", ""]
+    lines += ["## Where a training step's time goes", ""]
+    eager = [r for r in found["nets"] if "profile" in r]
+    for peer, r in fastest(eager, "train").items():
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in r["profile"].items())
+        lines += [f"- {peer} ({r['setting']}): {parts}"]
+    lines += ["", "## Import and oracle", ""]
     ours, torchs = (statistics.median(found["import"][m]) for m in ("dmlib", "torch"))
     lines += [f"`import dmlib` {ours:.2f} s, `import torch` {torchs:.2f} s (median).", ""]
     oracle = found["oracle"]
@@ -224,6 +203,22 @@ def report(found: dict) -> str:
     return "\n".join(lines)
 
 
+def settings_for(device: str, *, compiler: bool, quick: bool) -> tuple[list[str], list[str]]:
+    """The settings worth measuring on this machine, and why the others are left out."""
+    if quick:
+        return ["float32, channels_last"], ["all but float32 with channels_last: --quick"]
+    settings, left_out = ["float32", "float32, channels_last"], []
+    if fast_bfloat16(device):
+        settings += ["bfloat16", "bfloat16, channels_last"]
+    else:
+        left_out.append("bfloat16: this device imitates it, which is slower than float32")
+    if compiler:
+        settings += [f"{settings[-2]}, compile", f"{settings[-1]}, compile"]
+    else:
+        left_out.append("compile: no C++ compiler here")
+    return settings, left_out
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
@@ -231,8 +226,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cpu-time", action="store_true", help="with --threads 1 on the CPU")
-    parser.add_argument("--compile", action="store_true", help="measure compiled nets, too")
-    parser.add_argument("--quick", action="store_true", help="only bfloat16 with channels_last")
+    parser.add_argument("--quick", action="store_true", help="float32 with channels_last only")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SETTING"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.cpu_time and (args.threads != 1 or args.device != "cpu"):
@@ -240,35 +234,40 @@ def parse() -> argparse.Namespace:
     return args
 
 
+def measure_all(settings: list[str], args: argparse.Namespace) -> list[dict]:
+    """Every library with every setting, each in a process of its own."""
+    own = ["--steps", args.steps, "--batch", args.batch, "--threads", args.threads]
+    own += ["--device", args.device, *(["--cpu-time"] if args.cpu_time else [])]
+    # Round after round, so that a busy spell of the machine hits all libraries alike.
+    rounds = [(peer, setting) for setting in settings for peer in PEERS]
+    nets = []
+    for number, (peer, setting) in enumerate(rounds, start=1):
+        command = [sys.executable, __file__, *map(str, own), "--one", peer, setting]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        run = subprocess.run(command, capture_output=True, text=True, env=environment)
+        print(f"{number}/{len(rounds)} {peer}, {setting}: ", end="")
+        if run.returncode:
+            print(f"failed: {run.stderr.strip().splitlines()[-1]}", flush=True)
+            continue
+        nets.append(json.loads(run.stdout.splitlines()[-1]))
+        print(", ".join(f"{w} {spread(nets[-1][w])} ms" for w in ("train", "sample")), flush=True)
+    return nets
+
+
 def main() -> None:
     args = parse()
     if args.one:
         print(json.dumps(measure(*args.one, args)))
         return
-    settings = ["bfloat16, channels_last"]
-    if not args.quick:
-        settings += ["float32", "float32, channels_last", "bfloat16"]
-    if args.compile:
-        settings += ["bfloat16, channels_last, compile"]
-    nets = []
-    own = ["--steps", args.steps, "--batch", args.batch, "--threads", args.threads]
-    own += ["--device", args.device, *(["--cpu-time"] if args.cpu_time else [])]
-    # Round after round, so that a busy spell of the machine hits all libraries alike.
-    for setting in settings:
-        for peer in PEERS:
-            command = [sys.executable, __file__, *map(str, own), "--one", peer, setting]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            run = subprocess.run(command, capture_output=True, text=True, env=environment)
-            if run.returncode:
-                print(f"{peer}, {setting}: failed: {run.stderr.strip().splitlines()[-1]}")
-                continue
-            nets.append(json.loads(run.stdout.splitlines()[-1]))
-            print(f"{peer}, {setting}: train {spread(nets[-1]['train'])} ms", flush=True)
+    compiler = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+    settings, left_out = settings_for(args.device, compiler=compiler, quick=args.quick)
+    nets = measure_all(settings, args)
     found = {
         "machine": f"{platform.machine()}, {args.threads} threads, {args.device}, "
         f"torch {torch.__version__}, load {os.getloadavg()[0]:.1f}, "
         f"{'CPU time of the thread' if args.cpu_time else 'wall time'}",
         "batch": args.batch,
+        "left_out": left_out,
         "nets": nets,
         "import": {m: import_seconds(m, times=3 if args.quick else 9) for m in ("torch", "dmlib")},
         "oracle": oracle_throughput(images=6_000 if args.quick else 60_000, threads=args.threads),
