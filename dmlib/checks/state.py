@@ -89,7 +89,7 @@ class Progress:
         return f"{solved} of {len(self.rows)} exercises solved"
 
     def _repr_html_(self) -> str:
-        heads = ("chapter", "exercise", "title", "level", "state")
+        heads = ("chapter", "exercise", "title", "kind", "state")
         each = _table(heads, self.rows)
         counts = self.by_chapter()
         if len(counts) < 2:
