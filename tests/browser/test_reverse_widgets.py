@@ -1,7 +1,6 @@
 """The reverse process' widgets in a browser that reaches nothing, against dmlib."""
 
 import itertools
-import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,11 @@ from dmlib.widgets.reverse_player import record
 from dmlib.widgets.reverse_posterior import moments, total_variation
 
 sys.path.insert(0, str(Path(__file__).parent))
+import any_widget
 from widget_harness import Shown, stand_in_images
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("*β*_t", "*t*"), answer=1, reason="Because.")
-REPORT = Path(__file__).resolve().parents[2] / "reports" / "widgets.json"
 
 
 @pytest.fixture
@@ -240,41 +239,15 @@ def test_player_writes_the_factors_and_takes_another_sample(show):
 
 @pytest.mark.parametrize(("name", "key", "label"), SLIDERS)
 def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, name, key, label):
+    keys = ("ArrowRight", "PageDown", "Home", "End")  # ArrowLeft: the drag ends near the left
     shown = show(make(name))
-    slider = shown.page.get_by_role("slider", name=label, exact=True)
-    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
-    seen = [(shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label"))]
-
-    def look():
-        shown.settle()
-        seen.append((shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label")))
-        assert seen[-1][0] != seen[-2][0]
-        assert seen[-1][2] != seen[-2][2]
-        assert (seen[-1][1] != seen[-2][1]).any()
-
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    middle = box["y"] + box["height"] / 2
-    shown.page.mouse.move(box["x"] + box["width"] * 0.7, middle)
-    shown.page.mouse.down()
-    shown.page.mouse.move(box["x"] + box["width"] * 0.25, middle, steps=5)
-    shown.page.mouse.up()
-    look()
-    slider.focus()
-    for press in ("ArrowRight", "PageDown", "Home", "End"):
-        shown.page.keyboard.press(press)
-        look()
+    any_widget.slider_moves_the_picture(shown, key, label, drag=(0.7, 0.25), keys=keys)
 
 
 @pytest.mark.parametrize(("name", "key", "label"), SLIDERS)
 def test_slider_moves_by_touch(show, name, key, label):
     shown = show(make(name), has_touch=True, viewport={"width": 390, "height": 844})
-    slider = shown.page.get_by_role("slider", name=label, exact=True)
-    before = shown.get(key)
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    slider.tap(position={"x": box["width"] * 0.2, "y": box["height"] / 2})
-    assert shown.get(key) != before
+    any_widget.slider_moves_by_touch(shown, key, label, to=0.2)
 
 
 PLAYED = [("Particles", "t", 100, 90), ("ReversePlayer", "step", 0, 3)]
@@ -318,12 +291,7 @@ def test_axe_finds_nothing(show, theme, width):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_horizontal_scroll_at_390(show, name):
     shown = show(make(name), viewport={"width": 390, "height": 844}, device_scale_factor=3)
-    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
-    inner = shown.page.locator(".dmw").bounding_box()
-    edges = shown.page.evaluate(
-        "Array.from(document.querySelectorAll('.dmw *'), e => e.getBoundingClientRect().right)"
-    )
-    assert max(edges) <= inner["x"] + inner["width"]
+    any_widget.fits_the_width(shown, 390)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -342,56 +310,16 @@ def test_question_comes_first_and_opens_the_figure(show, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_without_javascript_the_picture_stands_there(show, name):
     widget = make(name)
-    shown = show(widget, java_script_enabled=False)
-    picture = shown.page.locator("noscript img")
-    assert picture.is_visible()
-    assert picture.get_attribute("alt") == widget._sentence()
-    assert picture.bounding_box()["width"] > 300
+    any_widget.stands_without_javascript(show(widget, java_script_enabled=False), widget)
 
 
 # --- speed ---------------------------------------------------------------------------------
 
-DRAG = """async (key) => {
-  const { model, times } = document.querySelector('.dmw').dmw;
-  const input = Array.from(document.querySelectorAll('input[type=range]'))[key];
-  const frames = [];
-  const [low, high, step] = ['min', 'max', 'step'].map((name) => Number(input[name]));
-  times.length = 0;
-  let last = performance.now();
-  for (let i = 0; i < 60; i++) {
-    input.value = low + Math.round((high - low) / step * i / 59) * step;
-    input.dispatchEvent(new Event('input', { bubbles: true }));
-    await new Promise(requestAnimationFrame);
-    await new Promise((done) => setTimeout(done));
-    const now = performance.now();
-    frames.push(now - last);
-    last = now;
-  }
-  return { draw: times.slice(), frame: frames.slice(5) };
-}"""
-
 
 @pytest.mark.parametrize("name", NAMES)
-def test_frame_time_is_measured(show, name):
+def test_a_frame_is_drawn_in_time(show, name):
     widget = make(name)
-    shown = show(widget)
-    session = shown.context.new_cdp_session(shown.page)
     # The dearest slider: t, by which all else changes, too.
-    key = {"ReversePosterior": 1}.get(name, 0)
-    result = {"data_kB": round(len(json.dumps(widget._data)) / 1000, 1)}
-    for rate in (1, 4):
-        session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
-        timed = shown.page.evaluate(DRAG, key)
-        for kind, values in timed.items():
-            result[f"{kind}_ms_cpu_over_{rate}"] = {
-                "median": round(float(np.median(values)), 2),
-                "p95": round(float(np.percentile(values, 95)), 2),
-                "n": len(values),
-            }
-    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
-    REPORT.parent.mkdir(exist_ok=True)
-    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    report[name] = result
-    REPORT.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    # 60 frames a second: the work of one frame, on the machine as it is.
-    assert result["draw_ms_cpu_over_1"]["median"] < 1000 / 60
+    any_widget.draws_in_time(
+        show(widget), name, widget, slider={"ReversePosterior": 1}.get(name, 0)
+    )

@@ -12,6 +12,7 @@ from dmlib.widgets import Prediction
 from dmlib.widgets.unet_explorer import TIMES, UNetExplorer
 
 sys.path.insert(0, str(Path(__file__).parent))
+import any_widget
 from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
@@ -156,7 +157,4 @@ def test_axe_finds_nothing_and_nothing_sticks_out(show, explorer, theme, width):
 
 
 def test_without_javascript_the_picture_stands_there(show, explorer):
-    shown = show(explorer, java_script_enabled=False)
-    picture = shown.page.locator("noscript img")
-    assert picture.is_visible()
-    assert picture.get_attribute("alt") == explorer._sentence()
+    any_widget.stands_without_javascript(show(explorer, java_script_enabled=False), explorer)

@@ -1,6 +1,5 @@
 """The widgets in a browser that reaches nothing: what JavaScript shows is what dmlib computes."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dmlib.widgets import ForwardPlayer, Prediction
 from dmlib.widgets.forward_player import family as schedule_named
 
 sys.path.insert(0, str(Path(__file__).parent))
+import any_widget
 from widget_harness import Shown, make, stand_in_images
 
 pytestmark = pytest.mark.browser
@@ -26,7 +26,6 @@ QUESTION = Prediction(
     answer=1,
     reason="Each step multiplies by √{1 − *β*_t} < 1.",
 )
-REPORT = Path(__file__).resolve().parents[2] / "reports" / "widgets.json"
 
 
 @pytest.fixture
@@ -151,45 +150,19 @@ def test_chain_walks_dmlibs_particles(show, start, x0, t):
 # --- the controls --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, name):
-    shown = show(make(name))
-    key = {"ScheduleExplorer": "T"}.get(name, "t")
-    slider = shown.page.get_by_role("slider", name=key, exact=True)
-    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
-    seen = [(shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label"))]
-
-    def look():
-        shown.settle()
-        seen.append((shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label")))
-        assert seen[-1][0] != seen[-2][0]
-        assert seen[-1][2] != seen[-2][2]
-        assert (seen[-1][1] != seen[-2][1]).any()
-
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    middle = box["y"] + box["height"] / 2
-    shown.page.mouse.move(box["x"] + box["width"] * 0.4, middle)
-    shown.page.mouse.down()
-    shown.page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=5)
-    shown.page.mouse.up()
-    look()
-    slider.focus()
-    for press in ("ArrowLeft", "PageDown", "Home", "End"):
-        shown.page.keyboard.press(press)
-        look()
+# name of the widget, its state that the test moves (also the slider's name)
+SLIDERS = [("ForwardPlayer", "t"), ("ScheduleExplorer", "T"), ("ChainVsKernel", "t")]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_slider_moves_by_touch(show, name):
+@pytest.mark.parametrize(("name", "key"), SLIDERS)
+def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, name, key):
+    any_widget.slider_moves_the_picture(show(make(name)), key, key, drag=(0.4, 0.8))
+
+
+@pytest.mark.parametrize(("name", "key"), SLIDERS)
+def test_slider_moves_by_touch(show, name, key):
     shown = show(make(name), has_touch=True, viewport={"width": 390, "height": 844})
-    key = {"ScheduleExplorer": "T"}.get(name, "t")
-    slider = shown.page.get_by_role("slider", name=key, exact=True)
-    before = shown.get(key)
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
-    slider.tap(position={"x": box["width"] * 0.9, "y": box["height"] / 2})
-    assert shown.get(key) > before
+    any_widget.slider_moves_by_touch(shown, key, key, to=0.9)
 
 
 def test_forward_player_choices_reach_the_picture(show):
@@ -341,13 +314,7 @@ def test_axe_finds_nothing(show, theme, width):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_horizontal_scroll_at_390(show, name):
     shown = show(make(name), viewport={"width": 390, "height": 844}, device_scale_factor=3)
-    wide = shown.page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 390
-    inner = shown.page.locator(".dmw").bounding_box()
-    edges = shown.page.evaluate(
-        "Array.from(document.querySelectorAll('.dmw *'), e => e.getBoundingClientRect().right)"
-    )
-    assert max(edges) <= inner["x"] + inner["width"]
+    any_widget.fits_the_width(shown, 390)
 
 
 def test_dark_follows_the_theme_button_then_the_system(show):
@@ -391,53 +358,13 @@ def test_several_on_one_page_do_not_disturb_each_other(show):
 @pytest.mark.parametrize("name", NAMES)
 def test_without_javascript_the_picture_stands_there(show, name):
     widget = make(name)
-    shown = show(widget, java_script_enabled=False)
-    picture = shown.page.locator("noscript img")
-    # With scripts off Chromium parses noscript as elements.
-    assert picture.is_visible()
-    assert picture.get_attribute("alt") == widget._sentence()
-    assert picture.bounding_box()["width"] > 300
+    any_widget.stands_without_javascript(show(widget, java_script_enabled=False), widget)
 
 
 # --- speed ---------------------------------------------------------------------------------
 
-DRAG = """async (key) => {
-  const { model, times } = document.querySelector('.dmw').dmw;
-  const frames = [];
-  const [low, high] = key === 'T' ? [100, 1000] : [0, 200];
-  times.length = 0;
-  let last = performance.now();
-  for (let i = 0; i < 60; i++) {
-    model.set(key, low + Math.round((high - low) * i / 59));
-    await new Promise(requestAnimationFrame);
-    await new Promise((done) => setTimeout(done));
-    const now = performance.now();
-    frames.push(now - last);
-    last = now;
-  }
-  return { draw: times.slice(), frame: frames.slice(5) };
-}"""
-
 
 @pytest.mark.parametrize("name", NAMES)
-def test_frame_time_is_measured(show, name):
-    shown = show(make(name))
-    session = shown.context.new_cdp_session(shown.page)
-    key = {"ScheduleExplorer": "T"}.get(name, "t")
-    result = {}
-    for rate in (1, 4):
-        session.send("Emulation.setCPUThrottlingRate", {"rate": rate})
-        timed = shown.page.evaluate(DRAG, key)
-        for kind, values in timed.items():
-            result[f"{kind}_ms_cpu_over_{rate}"] = {
-                "median": round(float(np.median(values)), 2),
-                "p95": round(float(np.percentile(values, 95)), 2),
-                "n": len(values),
-            }
-    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
-    REPORT.parent.mkdir(exist_ok=True)
-    report = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    report[name] = result
-    REPORT.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    # 60 frames a second: the work of one frame, on the machine as it is.
-    assert result["draw_ms_cpu_over_1"]["median"] < 1000 / 60
+def test_a_frame_is_drawn_in_time(show, name):
+    widget = make(name)
+    any_widget.draws_in_time(show(widget), name, widget)
