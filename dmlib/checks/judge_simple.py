@@ -10,7 +10,7 @@ from torch import Generator
 
 from dmlib.checks.calling import as_function, is_number
 from dmlib.checks.compare import WrongForm, number, to_tensor
-from dmlib.checks.exercise import Number, Open, Quiz
+from dmlib.checks.exercise import Number, Open, Quiz, Requirement
 from dmlib.checks.judge import failed, too_slow
 from dmlib.checks.runner import run_limited
 from dmlib.checks.verdict import Row, Verdict
@@ -77,31 +77,45 @@ def judge_open(exercise: Open, answer: Any, generator: Generator, seconds: float
         return Verdict(exercise.id, exercise.title, "wrong", str(run.error))
     if run.error is not None:
         return failed(exercise, run.error)
-    measured = run.value
-    rows, missed = [], None
-    for need in exercise.mistakes:
-        value = measured[need.measured]
-        good = need.low <= value <= need.high  # NaN is not good
-        rows.append(Row(need.measured, _range(need.low, need.high), number(value), good))
-        missed = missed or (None if good else need)
+    rows = _rows(exercise, run.value)
+    missed = next((need for need in exercise.mistakes if not _met(need, run.value)), None)
     if missed is None:
         message = (
             "Plausible: your answer was measured and does what was asked. There are many good "
             "ones, so compare yours with the solution's, and with a neighbour's."
         )
-        return Verdict(exercise.id, exercise.title, "passed", message, rows=tuple(rows))
+        return Verdict(exercise.id, exercise.title, "passed", message, rows=rows)
     return Verdict(
         exercise.id,
         exercise.title,
         "wrong",
-        "Your answer was measured; one requirement is not met.",
+        "Your answer was measured; not everything that was asked for is met.",
         missed.name,
         missed.hint,
-        tuple(rows),
+        rows,
     )
 
 
+def _met(need: Requirement, measured: dict[str, float]) -> bool:
+    return need.low <= measured[need.measured] <= need.high  # NaN is not good
+
+
+def _rows(exercise: Open, measured: dict[str, float]) -> tuple[Row, ...]:
+    """One row a measurement, with all its bounds together."""
+    bounds: dict[str, list[Requirement]] = {}
+    for need in exercise.mistakes:
+        bounds.setdefault(need.measured, []).append(need)
+    rows = []
+    for name, needs in bounds.items():
+        asked = _range(max(need.low for need in needs), min(need.high for need in needs))
+        good = all(_met(need, measured) for need in needs)
+        rows.append(Row(name, asked, number(measured[name]), good))
+    return tuple(rows)
+
+
 def _range(low: float, high: float) -> str:
+    if low == high:
+        return f"{low:g}"
     if math.isinf(low):
         return f"at most {high:g}"
     return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"

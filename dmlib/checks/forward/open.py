@@ -110,7 +110,7 @@ DESIGN = Open(
         Requirement(
             "one step does too much",
             "largest loss of signal in one step",
-            -1.0,
+            -math.inf,
             0.1,
             _abrupt,
             "No single step should take more than a tenth of the signal.",

@@ -67,6 +67,10 @@ def _all_at_once(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     return x0 if strength == 0 else _noise(x0, 1.0, generator)
 
 
+def _paler(x0: Tensor, strength: float, generator: Generator) -> Tensor:
+    return (1 - strength) * x0
+
+
 def _back_and_forth(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     level = {0.25: 0.75, 0.5: 0.3}.get(strength, strength)
     return _noise(x0, level, generator)
@@ -99,10 +103,19 @@ DESTROY = Open(
             "At the end nothing of x0 may be left. Does the x0 in your formula fade away?",
         ),
         Requirement(
-            "the picture is lost (or kept) in one jump",
+            "half way nothing is lost yet",
+            "correlation left at strength 0.5",
+            -math.inf,
+            0.99,
+            _paler,
+            "The correlation sees neither brightness nor contrast: a paler picture is still the "
+            "same picture. Put something else in its place.",
+        ),
+        Requirement(
+            "the picture is lost in one jump",
             "correlation left at strength 0.5",
             0.15,
-            0.99,
+            math.inf,
             _all_at_once,
             "Half way, something should be left and something lost: let it fade gradually.",
         ),

@@ -154,7 +154,8 @@ SURVIVES = Open(
             0.0,
             CHANCE + 0.15,
             _no_noise,
-            "At t = T only luck is left. Does the noisy picture reach your classifier?",
+            "At t = T only luck is left. Is x_t made by the kernel, with alpha_bar[t], and is it "
+            "x_t that you classify?",
         ),
         Requirement(
             "the class means are those of the noisy pictures themselves",
