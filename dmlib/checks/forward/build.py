@@ -85,6 +85,10 @@ def _T_plus_1_steps(T: int, beta_1: float, beta_T: float) -> Tensor:
     return beta
 
 
+def _never_beta_T(T: int, beta_1: float, beta_T: float) -> list[float]:
+    return [0.0] + [beta_1 + (beta_T - beta_1) * (t - 1) / T for t in range(1, T + 1)]
+
+
 LINEAR = Function(
     id="ex-forward-5",
     level="build",
@@ -121,6 +125,11 @@ LINEAR = Function(
             "the line starts at 0 and beta_1 is not used",
             lambda T, b1, bT: torch.linspace(0, bT, T + 1, dtype=torch.float64),
             "Check the first step: beta[1] == beta_1?",
+        ),
+        Mistake(
+            "divided by T instead of T - 1",
+            _never_beta_T,
+            "Does slot T hold beta_T exactly?",
         ),
     ),
 )

@@ -56,6 +56,14 @@ def _early_beta(x0: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
     return torch.stack(chain)
 
 
+def _from_slot_0(x0: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
+    chain = [x0]
+    for t in range(schedule.T):
+        beta_t = schedule.beta[t]
+        chain.append((1 - beta_t).sqrt() * chain[-1] + beta_t.sqrt() * eps[t])
+    return torch.stack(chain)
+
+
 CHAIN = Function(
     id="ex-forward-6",
     level="build",
@@ -85,6 +93,11 @@ CHAIN = Function(
             "off by one in eps",
             lambda x0, eps, s: _chain(x0, eps.roll(1, 0), s),
             "eps[t] belongs to the step to x_t; eps[0] is not used.",
+        ),
+        Mistake(
+            "the steps are counted from 0",
+            _from_slot_0,
+            "The steps are 1..T; slot 0 does nothing.",
         ),
         Mistake(
             "the clean picture is missing at the front",

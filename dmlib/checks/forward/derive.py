@@ -56,6 +56,11 @@ VARIANCE = Function(
             lambda v, b: ((1 - b) * v, b * v),
             "eps is standard normal, whatever the picture's variance is.",
         ),
+        Mistake(
+            "1 - beta_t and beta_t are squared",
+            lambda v, b: ((1 - b) ** 2 * v, b**2),
+            "What stands in the step are the roots of 1 - beta_t and beta_t.",
+        ),
     ),
 )
 
@@ -83,6 +88,12 @@ def _density_cases(generator: Generator) -> Cases:
         )
         for D in (2, 3, 5)
     ]
+
+
+def _scaled(xt: Tensor, x_prev: Tensor, b: float, distance: float, constant: float) -> Any:
+    """The right terms, each times a factor."""
+    terms = _log_q(xt, x_prev, b)
+    return distance * terms["distance"], constant * terms["constant"]
 
 
 def _log_q_with(xt: Tensor, x_prev: Tensor, b: float, mean: float, var: float, D: int) -> Any:
@@ -120,6 +131,29 @@ DENSITY = Function(
             "the variance is squared",
             lambda x, p, b: _log_q_with(x, p, b, math.sqrt(1 - b), b * b, x.shape[1]),
             "sigma squared in the textbook formula is beta_t, not beta_t squared.",
+        ),
+        Mistake(
+            "a large distance makes x_t likely",
+            lambda x, p, b: _scaled(x, p, b, -1, 1),
+            "The further away, the less likely: the term is negative.",
+        ),
+        Mistake(
+            "the exponent is not halved",
+            lambda x, p, b: _scaled(x, p, b, 2, 1),
+            "The exponent of the normal density has a 2 in its denominator.",
+        ),
+        Mistake(
+            "2 pi is missing",
+            lambda x, p, b: (_log_q(x, p, b)["distance"], -0.5 * x.shape[1] * math.log(b)),
+            "Even for variance 1 the density at the mean is not 1.",
+        ),
+        Mistake(
+            "the factor in front of the density, not its logarithm",
+            lambda x, p, b: (
+                _log_q(x, p, b)["distance"],
+                math.exp(_log_q(x, p, b)["constant"]),
+            ),
+            "The logarithm of the factor is asked for.",
         ),
     ),
 )

@@ -68,6 +68,11 @@ HALF = Number(
             "beta_1 is 0.0001, not 0, so the line is a little above t/T * beta_T.",
         ),
         Mistake(
+            "the first step past half of T, as if the schedule began at 0",
+            lambda: 501,
+            "beta_1 is 0.0001, not 0, so the line is a little above t/T * beta_T.",
+        ),
+        Mistake(
             "one step too late",
             lambda: _half() + 1,
             "Look at the step before, too: is its variance above 0.01 already?",

@@ -115,6 +115,11 @@ GAS = Function(
             lambda moves: (moves.cumsum(1) ** 2).mean(0).sqrt(),
             "The squared distance is asked for: it grows in a straight line.",
         ),
+        Mistake(
+            "the squares are summed",
+            lambda moves: (moves**2).cumsum(1).mean(0),
+            "First the position (a sum), then its square.",
+        ),
     ),
 )
 
@@ -143,9 +148,29 @@ def _uncentred(a: Tensor, b: Tensor) -> Tensor:
     return torch.cosine_similarity(a.flatten(1), b.flatten(1))
 
 
-def _covariance(a: Tensor, b: Tensor) -> Tensor:
+def _sums(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the centred pictures: the sum of the products, and both sums of squares."""
     a, b = a.flatten(1), b.flatten(1)
-    return ((a - a.mean(1, keepdim=True)) * (b - b.mean(1, keepdim=True))).mean(1)
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return (a * b).sum(1), (a**2).sum(1), (b**2).sum(1)
+
+
+def _covariance(a: Tensor, b: Tensor) -> Tensor:
+    return _sums(a, b)[0] / a[0].numel()
+
+
+def _no_root(a: Tensor, b: Tensor) -> Tensor:
+    ab, aa, bb = _sums(a, b)
+    return ab / (aa * bb)
+
+
+def _root_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    ab, aa, bb = _sums(a, b)
+    return ab / (aa + bb).sqrt()
+
+
+def _mixed_counts(a: Tensor, b: Tensor) -> Tensor:
+    return _covariance(a, b) / (a.flatten(1).std(1) * b.flatten(1).std(1))
 
 
 def _whole_batch(a: Tensor, b: Tensor) -> Tensor:
@@ -185,6 +210,21 @@ LIKENESS = Function(
             "one correlation for the whole batch",
             _whole_batch,
             "One number a picture is asked for: keep the first axis.",
+        ),
+        Mistake(
+            "the root is missing",
+            _no_root,
+            "For a = b, does exactly 1 come out?",
+        ),
+        Mistake(
+            "the root of the sum instead of the product",
+            _root_of_sum,
+            "For a = b, does exactly 1 come out?",
+        ),
+        Mistake(
+            "a mean over n above, over n - 1 in the spreads",
+            _mixed_counts,
+            "For a = b, does exactly 1 come out?",
         ),
     ),
 )

@@ -49,5 +49,10 @@ ENTROPY = Function(
             lambda v, n: 0.5 * math.log(2 * math.pi * math.e * (v + n)),
             "Subtract the entropy that was there before.",
         ),
+        Mistake(
+            "the entropy of the noise alone",
+            lambda v, n: 0.5 * math.log(2 * math.pi * math.e * n),
+            "Variances add up, entropies do not: which variance does the sum have?",
+        ),
     ),
 )

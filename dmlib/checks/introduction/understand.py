@@ -44,8 +44,8 @@ GRADUAL = Quiz(
     options={
         "a": Option(
             "Computing x_T from x_0 in one go would be impossible.",
-            "It is possible: the next two chapters jump from x_0 to any x_t with one formula. "
-            "The small steps are needed on the way back.",
+            "It is possible: the chapter on the diffusion kernel jumps from x_0 to any x_t with "
+            "one formula. The small steps are needed on the way back.",
         ),
         "b": Option(
             "Many steps give stronger noise at the end.",

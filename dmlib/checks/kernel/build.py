@@ -138,9 +138,14 @@ KERNEL = Function(
             "alpha_bar[t] has shape (B,) and lines up with the last axis. Reshape it.",
         ),
         Mistake(
-            "the root is taken twice on the noise",
+            "1 minus the root, instead of the root of 1 minus",
             lambda x, t, e, s: _mixed(x, e, s.alpha_bar[t].sqrt(), 1 - s.alpha_bar[t].sqrt()),
             "sqrt(1 - alpha_bar_t), not 1 - sqrt(alpha_bar_t): where does the bracket end?",
+        ),
+        Mistake(
+            "the two factors are exchanged",
+            lambda x, t, e, s: _mixed(x, e, (1 - s.alpha_bar[t]).sqrt(), s.alpha_bar[t].sqrt()),
+            "For a small t, x_t must be nearly x_0.",
         ),
     ),
 )
@@ -196,6 +201,11 @@ BETA = Function(
             "the alphas instead of the betas",
             lambda bar: _with_slot_0((bar[1:] / bar[:-1]).clamp(max=CLIP)),
             "The ratio is alpha_t = 1 - beta_t.",
+        ),
+        Mistake(
+            "the ratio is upside down",
+            lambda bar: _with_slot_0((1 - bar[:-1] / bar[1:]).clamp(max=CLIP)),
+            "alpha_bar falls: later divided by earlier is below 1.",
         ),
         Mistake(
             "slot 0 is missing",
