@@ -14,14 +14,17 @@ def _nearest(table: Tensor, value: float) -> float:
     return float((table - value).abs().argmin())
 
 
+STEPS = 500  # not the 1000 of the chapter, whose table prints the answer
+
+
 def _equal_parts() -> float:
-    return _nearest(cosine_schedule(1000).alpha_bar, 0.5)
+    return _nearest(cosine_schedule(STEPS).alpha_bar, 0.5)
 
 
 def _equal_parts_again() -> float:
     s = 0.008
     root = math.sqrt(0.5) * math.cos(math.pi / 2 * s / (1 + s))
-    return 1000 * (math.acos(root) * 2 / math.pi * (1 + s) - s)
+    return STEPS * (math.acos(root) * 2 / math.pi * (1 + s) - s)
 
 
 EQUAL_PARTS = Number(
@@ -35,18 +38,23 @@ EQUAL_PARTS = Number(
     mistakes=(
         Mistake(
             "the linear schedule's step",
-            lambda: _nearest(linear_schedule(1000).alpha_bar, 0.5),
+            lambda: _nearest(linear_schedule(STEPS).alpha_bar, 0.5),
             "The question is about the cosine schedule; switch the explorer over.",
         ),
         Mistake(
+            "the step for T = 1000",
+            lambda: _nearest(cosine_schedule(1000).alpha_bar, 0.5),
+            "The cosine schedule sees t only as t/T. What does a shorter chain do?",
+        ),
+        Mistake(
             "the step where the factor sqrt(alpha_bar_t) is 1/2",
-            lambda: _nearest(cosine_schedule(1000).alpha_bar, 0.25),
+            lambda: _nearest(cosine_schedule(STEPS).alpha_bar, 0.25),
             "SNR compares variances, alpha_bar_t and 1 - alpha_bar_t, not their roots.",
         ),
         Mistake(
             "the step where log SNR is 1",
-            lambda: _nearest(cosine_schedule(1000).log_snr[1:], 1.0) + 1,
-            "SNR = 1 means log SNR = 0: look at the other line of the plot.",
+            lambda: _nearest(cosine_schedule(STEPS).log_snr[1:], 1.0) + 1,
+            "SNR = 1 means log SNR = 0, not 1.",
         ),
     ),
 )
