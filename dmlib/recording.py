@@ -51,9 +51,18 @@ class RecordedRun:
     grid: NDArray[np.uint8]
 
     @classmethod
-    def shipped(cls) -> RecordedRun:
-        """The run that made the weights which come with dmlib."""
-        run = np.load(ASSETS / "fashion_run.npz")
+    def shipped(cls, name: str = "fashion") -> RecordedRun:
+        """A run that comes with dmlib.
+
+        Args:
+            name: "fashion", the run that made the shipped weights, or "cpu", one of that preset.
+
+        Raises:
+            ValueError: another name.
+        """
+        if name not in ("fashion", "cpu"):
+            raise ValueError(f'name must be "fashion" or "cpu", got {name!r}')
+        run = np.load(ASSETS / f"{name}_run.npz")
         first = np.unique(run["grid_label"], return_index=True)[1]  # one sample of each class
         arrays = {name: run[name] for name in cls.__dataclass_fields__ if name != "grid"}
         return cls(**arrays, grid=run["grid"][:, first])

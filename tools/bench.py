@@ -1,6 +1,6 @@
 """Speed side by side: our U-Net and those of three well-known libraries, at equal size.
 
-    make bench                                       all of it, about 20 minutes on two cores
+    make bench                                       all of it, about a quarter of an hour on two cores
     python tools/bench.py --quick                    float32 with channels_last only
     python tools/bench.py --threads 1 --cpu-time     on a machine that others use, too
 
@@ -213,7 +213,7 @@ def settings_for(device: str, *, compiler: bool, quick: bool) -> tuple[list[str]
     else:
         left_out.append("bfloat16: this device imitates it, which is slower than float32")
     if compiler:
-        settings += [f"{settings[-2]}, compile", f"{settings[-1]}, compile"]
+        settings.append(f"{settings[-1]}, compile")
     else:
         left_out.append("compile: no C++ compiler here")
     return settings, left_out
@@ -222,7 +222,7 @@ def settings_for(device: str, *, compiler: bool, quick: bool) -> tuple[list[str]
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--cpu-time", action="store_true", help="with --threads 1 on the CPU")

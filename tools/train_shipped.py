@@ -1,9 +1,10 @@
 """Train the weights that dmlib ships, or go on, and put them into dmlib/assets with their card.
 
     python tools/train_shipped.py [--folder runs/shipped] [--steps N] [--ship-only]
+    python tools/train_shipped.py --preset cpu     the record of a run of `cpu`, no weights
 
 Weights are stored as float16; the card says what that changes. The recorded run (curves, and
-grids of samples over time) goes into fashion_run.npz.
+grids of samples over time) goes into fashion_run.npz, that of `cpu` into cpu_run.npz.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 from dmlib import checkpoint, resume, train
 from dmlib.models import EpsFromV, UNet
-from dmlib.presets import SHIPPED
+from dmlib.presets import SHIPPED, Preset, preset
 from dmlib.runlog import preview
 
 ROOT = Path(__file__).parent.parent
@@ -95,8 +96,10 @@ def log_lines(folder: Path) -> list[dict]:
     return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
 
 
-def ship_run(folder: Path, *, points: int = 240, grids: int = 16, each: int = 2) -> None:
-    """fashion_run.npz (arrays only, no pickle) and its card: what the run really did."""
+def ship_run(
+    folder: Path, what: Preset, *, device: str, points: int = 240, grids: int = 16, each: int = 2
+) -> None:
+    """The record as arrays only, no pickle, and its card: what the run really did."""
     lines = log_lines(folder)
     group = -(-len(lines) // points)
     lines = [lines[i : i + group] for i in range(0, len(lines), group)]
@@ -123,13 +126,19 @@ def ship_run(folder: Path, *, points: int = 240, grids: int = 16, each: int = 2)
         "grid": np.stack([thinned(files[i], each=each) for i in chosen]),  # (G, 10 each, 28, 28)
         "grid_label": np.repeat(np.arange(10), each).astype(np.int64),
     }
-    path = ASSETS / "fashion_run.npz"
+    path = ASSETS / ("fashion_run.npz" if what is SHIPPED else f"{what.name}_run.npz")
     np.savez_compressed(path, **arrays)
     card = {
-        "what": "the recorded run that made fashion_unet: curves and grids of averaged samples "
-        "from fixed noise, 50 deterministic DDIM steps, no guidance",
+        "what": f"the recorded run of the preset {what.name}: curves and grids of averaged "
+        "samples from fixed noise, 50 deterministic DDIM steps, no guidance",
         **ORIGIN,
-        "command": "python tools/train_shipped.py",
+        "command": f"python tools/train_shipped.py --preset {what.name}",
+        "steps": lines[-1][-1]["step"],
+        "batch_size": what.batch_size,
+        "seconds": lines[-1][-1]["seconds"],
+        "device": device,
+        "torch": torch.__version__,
+        "revision": revision(),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
@@ -150,17 +159,22 @@ def revision() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "shipped")
-    parser.add_argument("--steps", type=int, default=SHIPPED.train.steps)
+    parser.add_argument("--preset", choices=("shipped", "cpu"), default="shipped")
+    parser.add_argument("--folder", type=Path, help="runs/ and the preset's name")
+    parser.add_argument("--steps", type=int, help="as the preset has it")
     parser.add_argument("--device", default="CPU", help="what it ran on, for the card")
     parser.add_argument("--ship-only", action="store_true", help="of the newest checkpoint")
     args = parser.parse_args()
+    what = preset(args.preset)
+    folder = args.folder or ROOT / "runs" / what.name
     if not args.ship_only:
-        command = ["--preset", "shipped", "--folder", str(args.folder), "--steps", str(args.steps)]
+        steps = args.steps or what.train.steps
+        command = ["--preset", what.name, "--folder", str(folder), "--steps", str(steps)]
         if code := train.main(command):
             return code
-    ship_weights(args.folder, device=args.device)
-    ship_run(args.folder)
+    if what is SHIPPED:
+        ship_weights(folder, device=args.device)
+    ship_run(folder, what, device=args.device, grids=16 if what is SHIPPED else 6)
     return 0
 
 
