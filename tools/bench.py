@@ -1,6 +1,6 @@
 """Speed side by side: our U-Net and those of three well-known libraries, at equal size.
 
-    make bench                                       all of it, about a quarter of an hour on two cores
+    make bench                                       all of it, a quarter of an hour on two cores
     python tools/bench.py --quick                    float32 with channels_last only
     python tools/bench.py --threads 1 --cpu-time     on a machine that others use, too
 
