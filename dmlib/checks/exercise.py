@@ -153,6 +153,8 @@ class Open(Exercise):
         measure: runs the answer and returns measurements by name; it may raise WrongForm.
         mistakes: requirements, in the order in which they are looked at.
         reference, alternative: two good answers.
+        prepare: runs before the clock starts, such as what is slow only the first time.
+        slow: the hint for an answer that runs out of time; "" for the one that all share.
     """
 
     call: str
@@ -160,6 +162,8 @@ class Open(Exercise):
     mistakes: tuple[Requirement, ...]
     reference: Callable[..., Any]
     alternative: Callable[..., Any]
+    prepare: Callable[[], Any] | None = None
+    slow: str = ""
 
 
 def argument_names(call: str) -> tuple[str, ...]:

@@ -75,13 +75,16 @@ def failed(exercise: Any, error: BaseException, known: Any = None) -> Verdict:
     )
 
 
-def too_slow(exercise: Any, seconds: float) -> Verdict:
+LOOPS = "Is there a loop that never ends? Whole tensors at once are faster than loops."
+
+
+def too_slow(exercise: Any, seconds: float, hint: str = LOOPS) -> Verdict:
     """The verdict on code that ran past the limit."""
     return _verdict(
         exercise,
         "too slow",
         f"Your code ran for {seconds:g} seconds and was stopped.",
-        hint="Is there a loop that never ends? Whole tensors at once are faster than loops.",
+        hint=hint,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Generator
 from dmlib.checks.calling import as_function, is_number
 from dmlib.checks.compare import WrongForm, number, to_tensor
 from dmlib.checks.exercise import Number, Open, Quiz, Requirement
-from dmlib.checks.judge import failed, too_slow
+from dmlib.checks.judge import LOOPS, failed, too_slow
 from dmlib.checks.runner import run_limited
 from dmlib.checks.verdict import Row, Verdict
 
@@ -70,9 +70,11 @@ def judge_open(exercise: Open, answer: Any, generator: Generator, seconds: float
         function = as_function(answer, exercise.call)
     except WrongForm as problem:
         return Verdict(exercise.id, exercise.title, "wrong", str(problem))
+    if exercise.prepare is not None:
+        exercise.prepare()
     run = run_limited(lambda: exercise.measure(function, generator), seconds=seconds)
     if run.timed_out:
-        return too_slow(exercise, seconds)
+        return too_slow(exercise, seconds, exercise.slow or LOOPS)
     if isinstance(run.error, WrongForm):
         return Verdict(exercise.id, exercise.title, "wrong", str(run.error))
     if run.error is not None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +15,8 @@ from dmlib.bound import bound_Lt
 from dmlib.checks import check
 from dmlib.checks.reverse.open import _squeezed
 from dmlib.checks.training.nets import HiddenNet
+from dmlib.checks.training.open import TRAIN
+from dmlib.checks.unet.open import CONFIG
 from dmlib.data import to_uint8
 from dmlib.ema import EMA
 from dmlib.forward import q_posterior
@@ -87,6 +94,47 @@ def test_equal_strides_are_not_enough_and_numpy_times_are_accepted():
 
     assert "too narrow" in checked("ex-reverse-12", equal).mistake
     assert checked("ex-reverse-12", numpy_times).passed
+
+
+def _heun(net, xT, schedule, generator):
+    """A second look at each stride, the first one included."""
+    x = xT
+    for t, t_prev in pairwise(spaced_times(schedule.T, 6)):
+        eps_hat = net(x, t)
+        if t_prev:
+            ahead = ddim_step(x, eps_hat, None, t=t, t_prev=t_prev, schedule=schedule)
+            eps_hat = (eps_hat + net(ahead, t_prev)) / 2
+        x = ddim_step(x, eps_hat, None, t=t, t_prev=t_prev, schedule=schedule)
+    return x
+
+
+def test_second_look_at_the_first_stride_gets_the_hint_on_huge_values():
+    assert "first stride plainly" in checked("ex-reverse-12", _heun).hint
+
+
+FIRST = {
+    "ex-training-14": "torch.optim.AdamW([torch.zeros(1, requires_grad=True)])",
+    "ex-unet-12": "torch.nn.Conv2d(2, 2, 3, device='meta')",
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_what_torch_imports_the_first_time_is_not_on_the_clock(name):
+    """It takes seconds, and far more than these on a busy machine."""
+    code = (
+        f"import sys, torch; from dmlib.checks.catalog import EXERCISES; "
+        f"EXERCISES[{name!r}].prepare(); loaded = set(sys.modules); {FIRST[name]}; "
+        f"print(len(set(sys.modules) - loaded))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 0
+
+
+@pytest.mark.parametrize(("exercise", "word"), [(TRAIN, "fewer steps"), (CONFIG, "few of them")])
+def test_out_of_time_says_what_takes_the_time(exercise, word):
+    verdict = check(exercise.id, lambda *args: time.sleep(9), seconds=0.2, record=False)
+    assert verdict.status == "too slow"
+    assert word in verdict.hint
 
 
 def test_hidden_network_without_a_label_answers_as_for_the_null_class():

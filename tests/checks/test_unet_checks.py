@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
+from dmlib.checks.engine import judge
+from dmlib.checks.unet.build import EMBEDDING
 from dmlib.checks.unet.count import SKIP_SHAPES
 from dmlib.checks.unet.derive import FIRST_LOSS, RECEPTIVE_FIELD
 from dmlib.checks.unet.open import _cost
@@ -51,6 +55,17 @@ def test_skips_come_in_the_order_of_the_way_up(config):
     # `skips.pop()` in UNet.forward: the last one made is the first one used.
     expected = SKIP_SHAPES.reference(config.image_size, config.widths, config.blocks)
     assert expected == made[::-1]
+
+
+def test_known_mistake_is_recognised_in_float32():
+    def k_over_d(t, dim):
+        omega = torch.exp(-math.log(10_000) * torch.arange(dim // 2) / dim)
+        angle = t[:, None].float() * omega
+        return torch.cat([angle.cos(), angle.sin()], 1)
+
+    for seed in range(20):
+        verdict = judge(EMBEDDING, k_over_d, seed=seed, seconds=10)
+        assert verdict.mistake == "dim in place of dim/2 in the exponent"
 
 
 def test_first_loss_is_that_of_a_fresh_network():

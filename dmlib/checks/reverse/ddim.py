@@ -66,6 +66,11 @@ DDIM = Function(
             "x0_hat is only a guess. Put noise back, as much as x at t_prev should hold.",
         ),
         Mistake(
+            "nothing is noised again",
+            lambda x, e, t, p, s: _ddim_with(x, e, s.alpha_bar[t], s.alpha_bar[p].sqrt(), 0 * x),
+            "x0_hat is shrunk to the level of t_prev, but the noise of that level is missing.",
+        ),
+        Mistake(
             "the noise that is put back is that of t, not of t_prev",
             lambda x, e, t, p, s: _ddim_with(
                 x, e, s.alpha_bar[t], s.alpha_bar[p].sqrt(), (1 - s.alpha_bar[t]).sqrt()

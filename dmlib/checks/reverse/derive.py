@@ -69,6 +69,21 @@ GAUSSIAN = Function(
             ),
             "One over the precision is the variance: no root.",
         ),
+        Mistake(
+            "A in place of the variance",
+            lambda x, v, b: (_gaussian(x, v, b)["mean"], 1 / _gaussian(x, v, b)["variance"]),
+            "That is A. The variance is 1/A.",
+        ),
+        Mistake(
+            "B in place of the mean",
+            lambda x, v, b: (math.sqrt(1 - b) / b * x, _gaussian(x, v, b)["variance"]),
+            "That is B. The mean is B/A.",
+        ),
+        Mistake(
+            "A and B in place of variance and mean",
+            lambda x, v, b: (math.sqrt(1 - b) / b * x, 1 / _gaussian(x, v, b)["variance"]),
+            "Those are A and B. The variance is 1/A, the mean is B/A.",
+        ),
     ),
 )
 
@@ -90,10 +105,6 @@ def _square_again(x0: Tensor, xt: Tensor, bar_s: float, bar_t: float) -> tuple[f
     return 1 / variance, mean / variance
 
 
-def _square_with(x0: Tensor, xt: Tensor, A: float, on_xt: float, on_x0: float) -> Any:
-    return A, on_xt * xt + on_x0 * x0
-
-
 def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
     r = t / s
     A, on_xt, on_x0 = r / (1 - r) + 1 / (1 - s), math.sqrt(r) / (1 - r), math.sqrt(s) / (1 - s)
@@ -107,9 +118,11 @@ def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
         on_xt, on_x0 = 2 * on_xt, 2 * on_x0
     elif slip == "not divided":
         on_x0 = math.sqrt(s)
+    elif slip == "difference":
+        A, on_xt = r / (s - t) + 1 / (1 - s), math.sqrt(r) / (s - t)
     elif slip == "kernel":
         A, on_xt = t / (1 - t) + 1 / (1 - s), math.sqrt(t) / (1 - t)
-    return _square_with(x0, xt, A, on_xt, on_x0)
+    return A, on_xt * xt + on_x0 * x0
 
 
 SQUARE = Function(
@@ -136,6 +149,11 @@ SQUARE = Function(
             lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "kernel"),
             "From x_s to x_t only the steps s+1, ..., t are walked. What is the product of their "
             "alphas?",
+        ),
+        Mistake(
+            "the variance from x_s to x_t taken as a difference",
+            lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "difference"),
+            "From x_s to x_t the variance is 1 - alpha_bar_t / alpha_bar_s.",
         ),
         Mistake(
             "the factor of x_s inside the first square is forgotten",

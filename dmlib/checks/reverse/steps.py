@@ -87,6 +87,32 @@ DDPM = Function(
             "beta_t is divided by sqrt(1 - alpha_bar_t), a standard deviation.",
         ),
         Mistake(
+            "sqrt(beta_t) before eps_hat",
+            lambda x, e, n, t, s: _ddpm_with(
+                x,
+                e,
+                n,
+                t,
+                (s.beta[t] / (1 - s.alpha_bar[t])).sqrt(),
+                s.alpha[t].sqrt(),
+                s.beta[t].sqrt(),
+            ),
+            "beta_t itself stands before eps_hat; its root before z.",
+        ),
+        Mistake(
+            "1/sqrt(alpha_bar_t) in front",
+            lambda x, e, n, t, s: _ddpm_with(
+                x,
+                e,
+                n,
+                t,
+                s.beta[t] / (1 - s.alpha_bar[t]).sqrt(),
+                s.alpha_bar[t].sqrt(),
+                s.beta[t].sqrt(),
+            ),
+            "One step is undone: sqrt(alpha_t), without the bar.",
+        ),
+        Mistake(
             "the mean is not stretched by 1/sqrt(alpha_t)",
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), 1.0, s.beta[t].sqrt()
@@ -166,6 +192,11 @@ V = Function(
             "the noise, not the score",
             lambda v, x, t, s: _v_with(v, x, t, s, -1.0),
             "The score points the other way than the noise, and has another length.",
+        ),
+        Mistake(
+            "the noise, turned round, but not divided",
+            lambda v, x, t, s: _v_with(v, x, t, s, 1.0),
+            "The score is -eps_hat / sqrt(1 - alpha_bar_t): divide.",
         ),
         Mistake(
             "the score without its minus sign",

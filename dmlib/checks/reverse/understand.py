@@ -117,7 +117,8 @@ SMALL_ENOUGH = Number(
         Mistake(
             "ten times too strict: 0.005 in place of 0.05",
             lambda: _largest(0.005, t=50, xt=0.0),
-            "The axis of the distance is logarithmic: 0.05 lies between 10^-2 and 10^-1.",
+            "The axis of the distance is logarithmic: 0.05 lies between 10^-2 and 10^-1. Or have "
+            "you answered with the distance? The question is about beta.",
         ),
         Mistake(
             "the schedule's own beta_t",

@@ -25,6 +25,15 @@ def _lowest_again(alpha_bar_t: float, variance: float) -> float:
     return snr / (1 / variance + snr)
 
 
+_WAY = (
+    "1/Var(x_0 given x_t) = 1/variance + alpha_bar_t/(1 - alpha_bar_t); then multiply by the SNR."
+)
+
+
+def _snr(alpha_bar_t: float) -> float:
+    return alpha_bar_t / (1 - alpha_bar_t)
+
+
 LOWEST = Function(
     id="ex-training-8",
     level="derive",
@@ -58,6 +67,36 @@ LOWEST = Function(
             "a standard deviation, not a variance",
             lambda a, v: math.sqrt(a * v / (a * v + 1 - a)),
             "The loss is a mean of squares: a variance, without a root.",
+        ),
+        Mistake(
+            "the variances are added, not the precisions",
+            lambda a, v: _snr(a) * (v + 1 / _snr(a)),
+            _WAY,
+        ),
+        Mistake(
+            "the sum of the precisions is taken for the variance",
+            lambda a, v: _snr(a) * (1 / v + _snr(a)),
+            _WAY,
+        ),
+        Mistake(
+            "the SNR is upside down in the sum of the precisions",
+            lambda a, v: _snr(a) / (1 / v + 1 / _snr(a)),
+            _WAY,
+        ),
+        Mistake(
+            "divided by the SNR, not multiplied",
+            lambda a, v: 1 / _snr(a) / (1 / v + _snr(a)),
+            _WAY,
+        ),
+        Mistake(
+            "the SNR is upside down everywhere",
+            lambda a, v: 1 / _snr(a) / (1 / v + 1 / _snr(a)),
+            _WAY,
+        ),
+        Mistake(
+            "the root of the SNR as the factor",
+            lambda a, v: math.sqrt(_snr(a)) / (1 / v + _snr(a)),
+            _WAY,
         ),
         Mistake(
             "0",
@@ -112,6 +151,11 @@ ACCUMULATED = Function(
             "The mean over all pictures: divide by how many there are in all.",
         ),
         Mistake(
+            "divided by the number of pictures, but not weighted",
+            lambda g, n: g.sum(0) / n.sum(),
+            "Each row is a mean: multiply by its size first.",
+        ),
+        Mistake(
             "divided by the number of parts, not of pictures",
             lambda g, n: (n[:, None] * g).mean(0),
             "n_k times a part's mean is its sum over pictures. Over how many in all?",
@@ -164,6 +208,16 @@ V_WEIGHTS = Function(
             "roots: factors of the error, not of its square",
             lambda t, s: (s.alpha_bar[t] ** -0.5, (1 - s.alpha_bar[t]) ** -0.5),
             "The loss is a square, so its weight is the factor squared.",
+        ),
+        Mistake(
+            "the weight on eps is upside down",
+            lambda t, s: (s.alpha_bar[t], 1 / (1 - s.alpha_bar[t])),
+            "The error in v is larger than that in eps: the weight is above 1.",
+        ),
+        Mistake(
+            "the SNR on x0",
+            lambda t, s: (1 / s.alpha_bar[t], s.snr[t]),
+            "That is the weight of eps against x_0. For v add 1.",
         ),
         Mistake(
             "the SNR without the + 1",

@@ -64,6 +64,11 @@ def _asked(net: Callable[..., Any], xt: Tensor, t: Tensor) -> Any:
         raise
 
 
+def _warm_up() -> None:
+    """Build an optimizer: torch imports much for the first one, up to 15 seconds when busy."""
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -118,6 +123,9 @@ TRAIN = Open(
     measure=_measure,
     reference=_nearest,
     alternative=_waves,
+    prepare=_warm_up,
+    slow="Training takes time: use fewer steps, a smaller batch or a smaller network, or give it "
+    'more with check("ex-training-14", my_train, seconds=60).',
     mistakes=(
         Requirement(
             "with much noise the answer is off",
@@ -126,7 +134,8 @@ TRAIN = Open(
             EXCESS,
             _predicts_x0,
             "At t = 850 eps_hat must be nearly x_t itself. Is eps the target of the loss? Has it "
-            "been trained for long enough?",
+            "been trained for long enough? Does the network get t in a form that it can use, "
+            "scaled to about [-1, 1]?",
         ),
         Requirement(
             "half way the answer is off",

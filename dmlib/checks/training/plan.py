@@ -146,6 +146,13 @@ RATE = Function(
             "The first step after the warm-up has the highest rate, too: u = 0 there.",
         ),
         Mistake(
+            "the warm-up ends one step early",
+            lambda i, n, w, top: (
+                top * i / w if i < w else _decayed(i, n, 0, top, (i - w - 1) / (n - w))
+            ),
+            "Step `warmup` itself has the rate `top`.",
+        ),
+        Mistake(
             "the decay is counted from step 1, not from the end of the warm-up",
             lambda i, n, w, top: _decayed(i, n, w, top, (i - 1) / n),
             "After the warm-up the rate must go on from top, without a jump.",
@@ -175,10 +182,11 @@ def _times_again(T: int, steps: int) -> Tensor:
 
 
 def _times_cases(generator: Generator) -> Cases:
-    # An odd number of steps, so that no time lies half way between two integers.
+    # No time lies half way between two integers, with steps strides (odd) or steps - 1 (T is a
+    # multiple of 4).
     return [
-        (steps * draw.integer(9, 60, generator=generator) + rest, steps)
-        for steps, rest in ((5, 2), (7, 5), (11, 9))
+        (4 * steps * draw.integer(3, 60, generator=generator) + rest, steps)
+        for steps, rest in ((5, 12), (7, 12), (11, 20))
     ]
 
 
@@ -196,6 +204,16 @@ TIMES = Function(
             "the clean end is missing",
             lambda T, steps: _times(T, steps)[:-1],
             "steps strides have steps + 1 ends: the last one is 0.",
+        ),
+        Mistake(
+            "steps numbers: a stride too few",
+            lambda T, steps: _times(T, steps - 1),
+            "`steps` strides have `steps` + 1 ends.",
+        ),
+        Mistake(
+            "rounded down",
+            lambda T, steps: [T * k // steps for k in range(steps, -1, -1)],
+            "Round to the nearest, not down.",
         ),
         Mistake(
             "it ends at 1, not at 0",

@@ -37,8 +37,7 @@ def _cases(generator: Generator) -> Cases:
     for D in (2, 3, 4):
         means = draw.normal(2, D, generator=generator)
         covs = _covariances(D, generator)
-        # The numbers on the product's diagonal have roots, so that a known mistake has a value.
-        while bool((covs[0] @ covs[1]).diagonal().min() < 0.05):
+        while not _has_roots(covs[0] @ covs[1]):
             covs = _covariances(D, generator)
         cases.append((means[0], covs[0], means[1], covs[1]))
     return cases
@@ -49,6 +48,12 @@ def _covariances(D: int, generator: Generator) -> Tensor:
     return roots @ roots.mT + 0.3 * torch.eye(D, dtype=torch.float64)
 
 
+def _has_roots(product: Tensor) -> bool:
+    """Whether two known mistakes have a value: roots of its diagonal, and of what eigh reads."""
+    least = min(product.diagonal().min(), torch.linalg.eigvalsh(product).min())
+    return bool(least > 0.05)
+
+
 def _spread(cov_a: Tensor, cov_b: Tensor) -> Tensor:
     zero = torch.zeros(len(cov_a), dtype=cov_a.dtype)
     return _frechet(zero, cov_a, zero, cov_b)
@@ -57,6 +62,11 @@ def _spread(cov_a: Tensor, cov_b: Tensor) -> Tensor:
 def _overlap(cov_a: Tensor, cov_b: Tensor) -> Tensor:
     half = _root(cov_a)
     return _root(half @ cov_b @ half).trace()
+
+
+def _with(m: Tensor, A: Tensor, n: Tensor, B: Tensor, root: Tensor) -> Tensor:
+    """The distance, with another matrix for the root."""
+    return ((m - n) ** 2).sum() + A.trace() + B.trace() - 2 * root.trace()
 
 
 FRECHET = Function(
@@ -71,16 +81,22 @@ FRECHET = Function(
     mistakes=(
         Mistake(
             "the root is taken of each number, not of the matrix",
-            lambda m, A, n, B: (
-                ((m - n) ** 2).sum() + A.trace() + B.trace() - 2 * (A @ B).diagonal().sqrt().sum()
-            ),
+            lambda m, A, n, B: _with(m, A, n, B, (A @ B).diagonal().sqrt().diag()),
             "R is the root of a matrix M if R @ R = M. The numbers' own roots do not give that.",
         ),
         Mistake(
+            "eigh of C_a C_b",
+            lambda m, A, n, B: _with(m, A, n, B, _root(A @ B)),
+            "C_a C_b is not symmetric, and eigh does not notice. Use C_a^{1/2} C_b C_a^{1/2}.",
+        ),
+        Mistake(
+            "the product of the two roots",
+            lambda m, A, n, B: _with(m, A, n, B, _root(A) @ _root(B)),
+            "The root of a product is not the product of the roots.",
+        ),
+        Mistake(
             "number by number, so that only the variances count",
-            lambda m, A, n, B: (
-                ((m - n) ** 2).sum() + A.trace() + B.trace() - 2 * (A * B).sqrt().trace()
-            ),
+            lambda m, A, n, B: _with(m, A, n, B, (A * B).sqrt()),
             "A B is the product of matrices, @ and not *: two features may move together in one "
             "cloud and against each other in the other.",
         ),

@@ -34,11 +34,12 @@ def _embedding_again(t: Any, dim: int) -> list[list[float]]:
 
 
 def _t_cases(generator: Generator) -> Cases:
-    return [(draw.steps(1000, 5, generator=generator), dim) for dim in (6, 8, 16)]
+    # Early steps: at t = 1000 float32 rounds so much that a known mistake is not recognised.
+    return [(draw.steps(100, 5, generator=generator), dim) for dim in (6, 8, 16)]
 
 
 def _k(dim: int, divisor: float) -> Tensor:
-    return torch.arange(dim // 2, dtype=torch.float64) / divisor
+    return torch.arange(dim // 2) / divisor
 
 
 EMBEDDING = Function(
@@ -64,7 +65,7 @@ EMBEDDING = Function(
         Mistake(
             "dim in place of dim/2 in the exponent",
             lambda t, dim: torch.cat(_waves(t, _k(dim, dim)), 1),
-            "There are dim/2 frequencies, so k / (dim/2) runs from 0 to nearly 1.",
+            "Divide k by dim/2, the number of waves: the exponent runs from 0 to nearly -1.",
         ),
         Mistake(
             "the exponent runs up to 1 exactly: k / (dim/2 - 1)",

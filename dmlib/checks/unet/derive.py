@@ -49,6 +49,12 @@ FIRST_LOSS = Function(
             "x_t also contains sqrt(alpha_bar_t) x_0, and that gets into eps_hat.",
         ),
         Mistake(
+            "the factor 1 - alpha_bar_t of the picture is lost",
+            lambda a, m: (a**2, a * m),
+            "x_0 comes in by way of x_t and eps_hat: its factor is "
+            "sqrt(1 - alpha_bar_t) sqrt(alpha_bar_t).",
+        ),
+        Mistake(
             "the root in front of x_t is missing",
             lambda a, m: ((1 - math.sqrt(1 - a)) ** 2, a * m),
             "eps_hat is x_t times sqrt(1 - alpha_bar_t), not x_t itself.",
@@ -109,6 +115,11 @@ RECEPTIVE_FIELD = Function(
             "a halving convolution is counted in steps of the smaller map",
             lambda L, b: 3 + 4 * b * (2**L - 1) + 2 * (2**L - 2),
             "Its kernel looks at the map before it is halved; only later layers look farther.",
+        ),
+        Mistake(
+            "a halving after the last level, too",
+            lambda L, b: 3 + 4 * b * (2**L - 1) + 2 * (2**L - 1),
+            "Between `levels` levels there are `levels` - 1 halvings.",
         ),
         Mistake(
             "the halvings play no part",

@@ -66,6 +66,11 @@ def _shape(w: int) -> UNetConfig:
     return UNetConfig(widths=(w, 2 * w, 2 * w), emb_dim=2 * w, groups=4, num_classes=10)
 
 
+def _warm_up() -> None:
+    """Build on the meta device: torch imports much the first time, some 20 seconds when busy."""
+    _cost(_shape(8))
+
+
 def _scaled(budget: int) -> UNetConfig:
     # The number of parameters grows nearly as w^2: measure one small network, then scale.
     start = 16
@@ -120,6 +125,9 @@ CONFIG = Open(
     measure=_measure,
     reference=_scaled,
     alternative=_folded,
+    prepare=_warm_up,
+    slow="Building a network takes time: build few of them. From the parameters of a small one you "
+    "can tell those of a wider one.",
     mistakes=(
         Requirement(
             "the budget is overdrawn",

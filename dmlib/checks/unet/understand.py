@@ -73,6 +73,11 @@ MIDDLE = Number(
             "The first level works at full size: four levels are three halvings.",
         ),
         Mistake(
+            "halved once too seldom",
+            lambda: WIDTHS[-1] * (SIZE // 4) ** 2,
+            "Four levels have three gaps between them, and in each the map is halved.",
+        ),
+        Mistake(
             "the places only, without the channels",
             lambda: (SIZE // 8) ** 2,
             "At each place of the map stand as many numbers as there are channels.",
