@@ -56,7 +56,7 @@ class Task:
     learning_rate: float
 
 
-TASKS = {"toy": Task(3000, 256, 2e-3), "images": Task(2500, 64, 2e-3)}
+TASKS = {"toy": Task(3000, 256, 2e-3), "images": Task(1500, 64, 2e-3)}
 
 
 def make_net(data: str) -> nn.Module:
