@@ -39,10 +39,10 @@ def check(
 
     Returns:
         The verdict; a notebook shows it. It never raises on a wrong answer, unless a grader asks
-        for it by the environment variable DMLIB_STRICT_CHECKS=1.
+        for it: nbgrader does, and whoever sets the environment variable DMLIB_STRICT_CHECKS=1.
 
     Raises:
-        CheckFailed: the answer is not right, and DMLIB_STRICT_CHECKS is 1.
+        CheckFailed: the answer is not right, and a grader asks.
     """
     exercise = EXERCISES.get(str(exercise_id))
     if exercise is None:
@@ -53,7 +53,13 @@ def check(
     verdict = judge(exercise, answer, seed=seed, seconds=seconds)
     if record and verdict.status != "not yet":
         state.record(verdict)
-    return verdict.require() if os.environ.get("DMLIB_STRICT_CHECKS") == "1" else verdict
+    return verdict.require() if _graded() else verdict
+
+
+def _graded() -> bool:
+    """Whether a failed check shall raise; nbgrader, which needs it, sets a variable of its own."""
+    by_nbgrader = "1" if "NBGRADER_EXECUTION" in os.environ else "0"
+    return os.environ.get("DMLIB_STRICT_CHECKS", by_nbgrader) == "1"
 
 
 def judge(exercise: Exercise, answer: Any, *, seed: int | None, seconds: float) -> Verdict:

@@ -315,6 +315,13 @@ def test_strict_checks_raise_for_a_grader_that_counts_errors(monkeypatch):
     assert not checked("ex-intro-1", "a").passed
 
 
+def test_checks_raise_under_nbgrader_which_sets_a_variable_of_its_own(monkeypatch):
+    monkeypatch.delenv("DMLIB_STRICT_CHECKS", raising=False)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(CheckFailed, match="ex-intro-1"):
+        checked("ex-intro-1", "a")
+
+
 # --- progress ---------------------------------------------------------------------------------
 
 

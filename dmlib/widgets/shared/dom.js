@@ -67,12 +67,9 @@ function watchTheme(changed) {
   return () => (observer.disconnect(), query.removeEventListener("change", changed));
 }
 
-/** Send the state to Python, at most ten times a second (the picture never waits for it). */
-function commit(model) {
-  if (commit.waiting?.has(model)) return;
-  (commit.waiting ??= new Set()).add(model);
-  setTimeout(() => (commit.waiting.delete(model), model.save_changes()), 100);
-}
+/** Send the state to Python at once: the manager keeps one message under way, and drops the echo
+ *  of an older value only for what it was told of. */
+const commit = (model) => model.save_changes();
 
 function put(model, key, value) {
   model.set(key, value);
@@ -111,6 +108,11 @@ function frame({ model: source, el }, { title, label, states }, build) {
   const sizes = new ResizeObserver(request);
   sizes.observe(body);
   const stopTheme = watchTheme(() => (dark(), request()));
+  // JupyterLab's notebook takes the arrow keys, unless the element with the focus says no.
+  const ours = ({ target, key }) => root.contains(target) &&
+    target.toggleAttribute("data-lm-suppress-shortcuts", key.startsWith("Arrow"));
+  window.addEventListener("keydown", ours, true);
+  onStop(() => window.removeEventListener("keydown", ours, true));
   ask(model, root, body);
   root.dmw = { model, numbers: () => view.numbers(), times };
   paint();

@@ -55,11 +55,11 @@ const STYLE = `
 .dmw-thumb canvas { width:100%; aspect-ratio:1; border-radius:8px; image-rendering:pixelated;
   border:2px solid transparent; box-shadow:0 0 0 1px var(--line); }
 .dmw-thumb input:checked + canvas { border-color:var(--panel); box-shadow:0 0 0 2.5px var(--blue); }
-.dmw-facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(7.2rem,1fr)); gap:.6rem; margin:0; }
+.dmw .dmw-facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(7.2rem,1fr)); gap:.6rem; margin:0; }
 .dmw-facts > div { background:var(--tint); border-radius:10px; padding:.45rem .7rem .5rem; }
-.dmw-facts dt { font-weight:400; color:var(--soft); font-size:.85rem; margin:0; }
+.dmw dl.dmw-facts dt { float:none; width:auto; font-weight:400; color:var(--soft); font-size:.85rem; margin:0; }
 .dmw dl.dmw-facts { margin:0; }
-.dmw dl.dmw-facts dd { margin:0; font-size:1.12rem; font-weight:600; white-space:nowrap; }
+.dmw dl.dmw-facts dd { float:none; width:auto; margin:0; font-size:1.12rem; font-weight:600; white-space:nowrap; }
 .dmw-verdict { border-radius:10px; padding:.6rem .8rem; background:var(--blue-tint); }
 .dmw-verdict[data-warn] { background:var(--warn-tint); }
 .dmw-ask { background:var(--tint); border-radius:10px; padding:.9rem 1rem; margin-bottom:1rem; }
@@ -71,7 +71,7 @@ const STYLE = `
 .dmw-ask label[data-wrong] { color:var(--orange); }
 .dmw-ask .dmw-row { margin-top:.7rem; }
 .dmw .dmw-plain { background:none; border-color:transparent; color:var(--blue); text-decoration:underline; }
-@container (max-width:30rem) { .dmw-facts { grid-template-columns:1fr 1fr; }
+@container (max-width:30rem) { .dmw .dmw-facts { grid-template-columns:1fr 1fr; }
   .dmw-facts > :last-child:nth-child(odd) { grid-column:1 / -1; } }
 @media (max-width:480px) { .dmw { padding:.9rem .8rem; border-radius:12px; } }
 @media print { .dmw { box-shadow:none; break-inside:avoid; } }
