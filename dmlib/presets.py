@@ -93,7 +93,7 @@ SHIPPED = Preset(
     purpose="the weights that come with dmlib: the network of cpu, trained longer",
     net=_SMALL,
     train=TrainConfig(
-        steps=7_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
+        steps=20_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
     ),
     predicts="v",
     batch_size=64,
