@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch.testing import assert_close
 from dmlib.checkpoint import load_shipped
 from dmlib.models import UNet, UNetConfig
 from dmlib.rounding import rounded, to_eight_bits
+from dmlib.widgets.rng import normal
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -114,6 +116,7 @@ def test_rounding_spares_the_original_and_its_biases():
 
 
 def test_build_writes_the_model_once_and_says_what_it_weighs(tmp_path, graph, monkeypatch):
+    """With either runtime, of which a page loads one, less than 6 MB."""
     monkeypatch.setattr(export_onnx, "to_onnx", lambda net: graph)
     manifest = export_onnx.write(tmp_path)
     data = (tmp_path / "unet.onnx.gz").read_bytes()
@@ -121,31 +124,48 @@ def test_build_writes_the_model_once_and_says_what_it_weighs(tmp_path, graph, mo
     assert manifest["model_sha256"] == hashlib.sha256(data).hexdigest()
     onnx.checker.check_model(onnx.load_from_string(gzip.decompress(data)))
     static = ROOT / "book" / "_static"
-    runtime = (static / manifest["wasm"]).stat().st_size
-    runtime += len(gzip.compress((static / manifest["script"]).read_bytes(), 9, mtime=0))
-    assert manifest["bytes"] == {"model": len(data), "runtime": runtime, "all": len(data) + runtime}
-    assert manifest["bytes"]["all"] < 6_000_000
+    assert sorted(manifest["runtimes"]) == ["wasm", "webgpu"]
+    for name, files in manifest["runtimes"].items():
+        script = len(gzip.compress((static / files["script"]).read_bytes(), 9, mtime=0))
+        parts = {"model": len(data), "runtime": (static / files["wasm"]).stat().st_size + script}
+        if name == "webgpu":
+            parts["proof"] = (tmp_path / "proof.f32").stat().st_size
+        assert files["bytes"] == parts | {"all": sum(parts.values())}
+        assert files["bytes"]["all"] < 6_000_000
     stamp = (tmp_path / "unet.onnx.gz").stat().st_mtime_ns
     assert export_onnx.write(tmp_path) == manifest
     assert (tmp_path / "unet.onnx.gz").stat().st_mtime_ns == stamp
 
 
-def test_page_says_what_the_runtime_weighs():
-    folder = ROOT / "book" / "_static" / "ort"
-    card = json.loads((folder / "CARD.json").read_text())
-    size = sum((folder / card[part]).stat().st_size for part in ("wasm", "script"))
-    text = (ROOT / "book" / "07_generate.md").read_text("utf-8")
-    assert f"The runtime's share is {size / 1e6:.1f} MB." in text
+def test_proof_is_the_exported_networks_answer(tmp_path, graph, shipped, monkeypatch):
+    monkeypatch.setattr(export_onnx, "to_onnx", lambda net: graph)
+    asked = export_onnx.write(tmp_path)["proof"]
+    known = np.frombuffer((tmp_path / "proof.f32").read_bytes(), "<f4")
+    xt = torch.from_numpy(normal(asked["seed"], np.arange(2 * 784))).float().view(2, 1, 28, 28)
+    twin = Exported(export_onnx.narrowed(graph, export_onnx.inner(shipped)[0], bits=8), shipped)
+    answer = twin(xt, torch.full((2,), asked["t"]), torch.tensor(asked["y"]))
+    assert_close(torch.from_numpy(known.copy()), answer.flatten(), rtol=0, atol=1e-4)
 
 
-def test_vendored_runtime_unpacks_to_the_file_of_the_package():
-    folder = ROOT / "book" / "_static" / "ort"
-    card = json.loads((folder / "CARD.json").read_text())
-    raw = gzip.decompress((folder / card["wasm"]).read_bytes())
-    assert (len(raw), hashlib.sha256(raw).hexdigest()) == (
-        card["unpacked_bytes"],
-        card["unpacked_sha256"],
-    )
+ORT = ROOT / "book" / "_static" / "ort"
+CARD = json.loads((ORT / "CARD.json").read_text())
+
+
+def test_page_says_what_the_runtimes_weigh():
+    text = " ".join((ROOT / "book" / "07_generate.md").read_text("utf-8").split())
+    for name in ("wasm", "webgpu"):
+        files = export_onnx._runtime(name)
+        assert f"{files['bytes']['runtime'] / 1e6:.1f} MB" in text
+
+
+@pytest.mark.parametrize("name", ["wasm", "webgpu"])
+def test_vendored_runtime_is_the_packages_and_unpacks_to_it(name):
+    for part in ("script", "wasm"):
+        data = (ORT / CARD[name][part]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == CARD["sha256"][CARD[name][part]]
+    raw = gzip.decompress(data)
+    assert len(raw) == CARD[name]["unpacked_bytes"]
+    assert hashlib.sha256(raw).hexdigest() == CARD[name]["unpacked_sha256"]
 
 
 def test_samples_do_not_suffer_from_the_export(shipped, small):

@@ -2,8 +2,10 @@
 
     python tools/export_onnx.py FOLDER [--bits 8|16|32]
 
-The build calls `write` (tools/bookext.py): FOLDER then holds unet.onnx.gz and manifest.json, which
-says what the model is, how many bytes model and runtime have, and which weights it was made of.
+The build calls `write` (tools/bookext.py): FOLDER then holds unet.onnx.gz, proof.f32 (the network's
+answer to one question, so that a page can see whether a graphics chip computes rightly) and
+manifest.json, which says what the model is, how many bytes are loaded with either runtime, and
+which weights it was made of.
 The network that is exported is the inner one: where it predicts v, v comes out, and eps_hat is
 computed from it in double precision, as at late t an error in eps_hat weighs heavily.
 """
@@ -28,11 +30,13 @@ from torch import Tensor, nn
 from dmlib import rounding
 from dmlib.checkpoint import load_shipped
 from dmlib.models import EpsFromV
-from dmlib.rounding import to_eight_bits
+from dmlib.rounding import rounded, to_eight_bits
+from dmlib.widgets.rng import normal
 
 RUNTIME = Path(__file__).resolve().parent.parent / "book" / "_static" / "ort"
 BITS = 8  # tests/test_export.py and the page's comparison show that samples do not suffer
 MODEL = "unet.onnx.gz"
+PROOF = "proof.f32"
 
 
 def inner(net: nn.Module) -> tuple[nn.Module, str]:
@@ -132,35 +136,56 @@ def packed(data: bytes) -> bytes:
 
 
 def write(folder: Path, *, bits: int = BITS) -> dict:
-    """Write unet.onnx.gz and manifest.json unless they are there already; return the manifest."""
+    """Write the model, the proof and manifest.json unless they are there; return the manifest."""
     net, card = load_shipped()
-    code = Path(__file__).read_bytes() + Path(rounding.__file__).read_bytes()
+    sources = (Path(__file__), Path(rounding.__file__), RUNTIME / "CARD.json")
+    code = b"".join(path.read_bytes() for path in sources)
     recipe = hashlib.sha256(code + torch.__version__.encode()).hexdigest()
     made_of = {"weights_sha256": card["sha256"], "recipe_sha256": recipe, "bits": bits}
     there = folder / "manifest.json"
-    if there.exists() and (folder / MODEL).exists():
+    if all(path.exists() for path in (there, folder / MODEL, folder / PROOF)):
         manifest = json.loads(there.read_text())
         if made_of.items() <= manifest.items():
             return manifest
     exported, predicts = inner(net)
     data = packed(narrowed(to_onnx(exported), exported, bits=bits).SerializeToString())
-    runtime = json.loads((RUNTIME / "CARD.json").read_text())
-    # A host packs text by itself, so the script counts as packed; the other two are packed files.
-    script = len(packed((RUNTIME / runtime["script"]).read_bytes()))
-    parts = {"model": len(data), "runtime": (RUNTIME / runtime["wasm"]).stat().st_size + script}
+    question = {"seed": 1, "t": 500, "y": [3, exported.num_classes]}
+    answer = _answer(rounded(exported, bits=bits), **question).astype("<f4").tobytes()
     manifest = {
         **made_of,
         "model": f"model/{MODEL}",
         "model_sha256": hashlib.sha256(data).hexdigest(),
         "predicts": predicts,
-        "script": f"ort/{runtime['script']}",
-        "wasm": f"ort/{runtime['wasm']}",
-        "bytes": {**parts, "all": sum(parts.values())},
+        "proof": {"file": f"model/{PROOF}", **question},
+        "runtimes": {
+            "wasm": _runtime("wasm", model=len(data)),
+            "webgpu": _runtime("webgpu", model=len(data), proof=len(answer)),
+        },
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(data)
+    (folder / PROOF).write_bytes(answer)
     there.write_text(json.dumps(manifest, indent=1))
     return manifest
+
+
+@torch.no_grad()
+def _answer(net: nn.Module, *, seed: int, t: int, y: list[int]) -> np.ndarray:
+    """What the network says to the shared seeded noise at time t, for an image of each of y."""
+    c, s = net.config.channels, net.config.image_size
+    noise = normal(seed, np.arange(len(y) * c * s * s))
+    xt = torch.from_numpy(noise).float().view(len(y), c, s, s)
+    return net(xt, torch.full((len(y),), t), torch.tensor(y)).numpy()
+
+
+def _runtime(name: str, **parts: int) -> dict:
+    """Files and bytes of one of the vendored runtimes, with those of what is loaded beside it."""
+    card = json.loads((RUNTIME / "CARD.json").read_text())[name]
+    # A host packs text by itself, so the script counts as packed; the .wasm is a packed file.
+    script = len(packed((RUNTIME / card["script"]).read_bytes()))
+    parts["runtime"] = (RUNTIME / card["wasm"]).stat().st_size + script
+    files = {part: f"ort/{card[part]}" for part in ("script", "wasm")}
+    return {**files, "bytes": {**parts, "all": sum(parts.values())}}
 
 
 if __name__ == "__main__":

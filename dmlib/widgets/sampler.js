@@ -59,7 +59,8 @@ function render({ model: source, el }) {
     const noisy = sheet(side, COUNT, "x_t");
     const guess = sheet(side, COUNT, "the network's guess");
     const captions = [h("figcaption"), h("figcaption")];
-    const table = facts({ t: "*t*", step: "step", calls: "calls of the network", speed: "time a step" });
+    const table = facts({ t: "*t*", step: "step", calls: "calls of the network", speed: "time a step", where: "computed" });
+    table.node.classList.add("sm-facts");
     const scrub = slider(model, "moment", { label: "step", min: 0, max: run.times.length - 1 });
     const code = h("code");
     const play = h("span");
@@ -109,14 +110,14 @@ function render({ model: source, el }) {
       drawing.hidden = model.get("start") !== "drawing";
       eta.enable(model.get("sampler") === "ddim");
       table.set({ t: `${t} of ${T}`, step: `${at} of ${run.times.length - 1}`, calls: run.calls ?? "recorded",
-        speed: run.ms?.length ? `${Math.round(moments(run.ms)[0])} ms` : "–" });
+        speed: run.ms?.length ? `${Math.round(moments(run.ms)[0])} ms` : "–", where: run.where ?? "some time ago" });
       code.textContent = pythonOf(model, names);
       engine.show();
     };
     const numbers = () => {
       const { t, xt, x0 } = now();
       return { t, times: run.times, kind: run.kind, moments: run.moments.length, xt: Array.from(xt), x0_hat: Array.from(x0),
-        ms: run.ms, loaded: engine.loaded(), state: engine.state() };
+        ms: run.ms, where: run.where, off: engine.off(), loaded: engine.loaded(), state: engine.state() };
     };
     return { draw, numbers };
   });
@@ -140,6 +141,8 @@ const LAYOUT = `
 .dmw details pre { margin:.5rem 0 0; padding:.6rem .8rem; background:var(--tint); border:0; border-radius:8px; overflow-x:auto; font-size:.85rem; color:var(--ink); }
 .dmw details code { background:none; border:0; padding:0; color:inherit; } .dmw summary { cursor:pointer; color:var(--blue); }
 .sm-knobs .dmw-slider { flex-basis:14rem; }
+.dmw dl.sm-facts > :last-child dd { white-space:normal; font-size:1rem; }
+.dmw .sm-facts > :last-child { grid-column:1 / -1; }
 @container (min-width:34rem) { .sm-drawing { grid-template-columns:minmax(0,17rem) minmax(0,1fr); } }
 `;
 

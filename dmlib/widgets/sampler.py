@@ -39,8 +39,9 @@ _RECORD_BYTES = 151_000  # of the recorded x0_hat: 12 steps of sixteen 28x28 ima
 class Sampler(InteractiveFigure):
     """Sixteen pictures out of noise, step by step, by a network that runs where the reader is.
 
-    In the built book the reader's browser computes: the page loads the exported network and a
-    WebAssembly runtime, both from the book itself, when Generate is pressed. In a notebook the
+    In the built book the reader's browser computes, on the graphics chip (WebGPU) or else on the
+    processor (WebAssembly): the page loads the exported network and the runtime for one of them,
+    both from the book itself, when Generate is pressed. In a notebook the
     kernel answers for each step (a message each way, 50 kB), so any network can be shown, and
     nothing has to be downloaded. Everything else is the same JavaScript. Where neither is to be
     had, a recorded run can be looked through.
@@ -62,7 +63,7 @@ class Sampler(InteractiveFigure):
         ValueError: the network is not for square grey images, or names are not one a class.
     """
 
-    _parts = ("sampler_steps.js", "sampler_nets.js", "sampler_parts.js", "sampler_engine.js")
+    _parts = tuple(f"sampler_{part}.js" for part in ("steps", "ways", "nets", "parts", "engine"))
     _module = "sampler.js"
     start = traitlets.Enum(("noise", "drawing"), "noise").tag(sync=True)
     sampler = traitlets.Enum(("ddim", "ddpm", "dpm"), "ddim").tag(sync=True)

@@ -15,14 +15,19 @@ function generator({ source, model, world, live, onStop, onRun }) {
   const node = h("div", { class: "sm-engine" }, h("div", { class: "dmw-row" }, go, pause, cancel), bar, status);
   let net = null; // while one is loaded or loading
   let place = null; // { root, manifest } of the book's files
+  let ways = []; // to compute here, the first is taken
+  let note = ""; // on a way that failed
+  let changed = false; // whether the step under way had to begin anew
+  let off = null; // how far the graphics chip was off the known answer
   let loaded = 0; // bytes so far
   let state = "waiting"; // looking, ready, unable, loading, running, paused
   let token = null; // of the run under way
   let idle = 0;
   let resume = () => {};
 
-  const say = (text) => (status.textContent = text);
-  const size = () => place?.manifest.bytes.all ?? 0;
+  const say = (text) => status.textContent === note + text || (status.textContent = note + text);
+  const size = () => (place ? place.manifest.runtimes[ways[0].files].bytes.all : 0);
+  const where = () => (live ? "in the kernel" : PLACES[ways[0].provider]);
   const show = () => {
     const busy = ["loading", "running", "paused"].includes(state);
     go.disabled = busy || state === "unable" || state === "looking";
@@ -42,12 +47,21 @@ function generator({ source, model, world, live, onStop, onRun }) {
     if (got) (loaded = got), (bar.value = Math.min(1, got / size()));
     if (stage) bar.removeAttribute("value"), say("Starting the runtime …");
   };
+  const gaveUp = ({ message }, { provider }) => {
+    changed = true;
+    // The worker's own reasons ("it …") are for readers; the runtime's are long, and for the console.
+    const why = message.startsWith("it ") ? ` (${message})` : "";
+    if (!why) console.warn(message);
+    if (provider === "webgpu") note = `Your graphics chip failed${why}, so the processor computes. `;
+    say("");
+  };
   const begin = async () => {
     if (net) return;
     loaded = 0;
     if (!live) say(`Loading the runtime and the model, ${megabytes(size())}, from this book …`);
-    net = live ? kernelNet(source) : browserNet(place.root, place.manifest, { ...world, tell });
-    await net.loaded;
+    const make = (way) => browserNet(place, way, { ...world, tell });
+    net = live ? kernelNet(source) : steadyNet(ways, { make, gaveUp });
+    off = (await net.loaded) ?? null;
   };
   /** Awaited before and after every call of the network: waits while paused, throws when cancelled. */
   const gateFor = (mine) => async () => {
@@ -65,10 +79,11 @@ function generator({ source, model, world, live, onStop, onRun }) {
       if (token !== mine) return;
       enter("running");
       const plan = planOf(model, world);
-      run = { times: plan.times, seed: plan.seed, moments: [], ms: [], calls: 0, kind: "live" };
-      say(live ? "The kernel computes." : "Your browser computes, in a worker beside the page.");
+      run = { times: plan.times, seed: plan.seed, moments: [], ms: [], total: 0, calls: 0, kind: "live" };
+      changed = false;
+      say(working());
       await walk(run, plan, gateFor(mine));
-      say(`Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.ms.reduce((a, b) => a + b, 0) / 1000, 1)} s. Drag “step” to look back.`);
+      say(`Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.total / 1000, 1)} s, ${where()}. Drag “step” to look back.`);
     } catch (error) {
       if (token !== mine) return;
       release();
@@ -78,6 +93,7 @@ function generator({ source, model, world, live, onStop, onRun }) {
     idle = setTimeout(() => (release(), show()), IDLE);
     enter("ready");
   };
+  const working = () => (live ? "The kernel computes." : `Your browser computes, ${where()}, in a worker beside the page.`);
   const walk = async (run, plan, gate) => {
     const last = plan.times.length - 1;
     let spent = 0; // ms in the network since the last step
@@ -92,8 +108,14 @@ function generator({ source, model, world, live, onStop, onRun }) {
       // Whoever has dragged back to an earlier moment is left there.
       const follows = k === 0 || model.get("moment") === k - 1;
       run.moments.push(seen);
-      if (k < last) run.ms.push(spent);
+      // The time of a step says how fast the place is that computes now.
+      if (changed) run.ms.length = 0;
+      else if (k < last) run.ms.push(spent);
+      changed = false;
+      run.where = where();
+      run.total += spent;
       spent = 0;
+      if (k < last) say(working());
       if (k === 0) onRun(run);
       bar.value = k / last;
       if (follows) put(model, "moment", k);
@@ -120,6 +142,7 @@ function generator({ source, model, world, live, onStop, onRun }) {
     if (why) return unable(why);
     enter("looking");
     try {
+      ways = await waysHere();
       place = await readManifest();
       say("You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.");
       return enter("ready");
@@ -129,5 +152,5 @@ function generator({ source, model, world, live, onStop, onRun }) {
   };
   if (live) say("You see a recorded run. Generate asks this notebook's kernel."), enter("ready");
   else look();
-  return { node, show, loaded: () => loaded, state: () => state };
+  return { node, show, loaded: () => loaded, state: () => state, off: () => off };
 }

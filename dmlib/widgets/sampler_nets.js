@@ -3,8 +3,9 @@
 
 /**
  * The whole of the worker. Its text is what runs there, so it uses nothing from outside.
- * Messages in: { load: { script, wasm, model } }, { id, xt, t, y }; out: { got }, { stage },
- * { ready }, { id, out } or { error }.
+ * Messages in: { load: { script, wasm, model, provider, proof } }, { id, xt, t, y, side }; out: { got },
+ * { stage }, { ready, out }, { id, out } or { error }. With a `proof`, a question whose answer is known, it
+ * is ready only if the network's answer is the known one; { ready, out } says how far off it was.
  */
 function samplerWorker() {
   let ort, session;
@@ -24,15 +25,23 @@ function samplerWorker() {
     const stream = packed ? whole.stream().pipeThrough(new DecompressionStream("gzip")) : whole.stream();
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };
-  const load = async ({ script, wasm, model }) => {
-    const [binary, graph] = await Promise.all([bytes(wasm), bytes(model)]);
+  const load = async ({ script, wasm, model, provider, proof }) => {
+    const [binary, graph, known] = await Promise.all([bytes(wasm), bytes(model), proof && bytes(proof.url)]);
     postMessage({ stage: "start" });
     ort = await import(script);
     Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: binary });
-    session = await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
-    postMessage({ ready: true });
+    // Severity 3, errors only: it warns of every node that it leaves to the processor on purpose.
+    session = await ort.InferenceSession.create(graph, { executionProviders: [provider], logSeverityLevel: 3 });
+    if (provider === "webgpu") (await ort.env.webgpu.device).lost.then(() => postMessage({ error: "it was lost" }));
+    postMessage({ ready: true, out: proof && (await prove(proof, new Float32Array(known.buffer))) });
   };
-  const predict = async ({ id, xt, t, y, side }) => {
+  const prove = async ({ within, ...question }, known) => {
+    const answer = await compute(question);
+    const off = answer.reduce((most, x, i) => Math.max(most, Math.abs(x - known[i % known.length])), 0);
+    if (!(off <= within)) throw new Error(`it computes wrongly, off by ${off.toPrecision(2)}`); // also NaN
+    return off;
+  };
+  const compute = async ({ xt, t, y, side }) => {
     const B = y.length;
     const feeds = {
       xt: new ort.Tensor("float32", xt, [B, 1, side, side]),
@@ -40,36 +49,46 @@ function samplerWorker() {
       y: new ort.Tensor("int64", BigInt64Array.from(y, BigInt), [B]),
     };
     const { out } = await session.run(feeds);
-    const answer = out.data.slice();
-    postMessage({ id, out: answer }, [answer.buffer]);
+    return out.data.slice();
+  };
+  const predict = async ({ id, ...question }) => {
+    const out = await compute(question);
+    postMessage({ id, out }, [out.buffer]);
   };
   onmessage = ({ data }) =>
     (data.load ? load(data.load) : predict(data)).catch((error) => postMessage({ error: String(error?.message ?? error) }));
 }
 
+const WITHIN = 0.002; // of the known answer, of numbers up to 3: a quarter of a grey level
+
 /** The network in a worker of this page. `tell({ got })` and `tell({ stage })` report the loading. */
-function browserNet(root, manifest, { side, nullClass, bar, tell }) {
+function browserNet({ root, manifest }, { files, provider }, { n, side, nullClass, bar, tell }) {
   const url = (path) => new URL(path, root).href;
   const blob = URL.createObjectURL(new Blob([`(${samplerWorker})()`], { type: "text/javascript" }));
   const worker = new Worker(blob, { type: "module" });
   const waiting = new Map();
   let count = 0;
+  let broken = null; // why no question will be answered any more
+  let arrived = false; // all the files
   const stop = () => {
     worker.terminate();
     URL.revokeObjectURL(blob);
     fail(new Error("stopped"));
   };
   const fail = (error) => {
+    broken = error;
     for (const [, [, reject]] of waiting) reject(error);
     waiting.clear();
   };
   const ask = (id, message, transfer) => new Promise((resolve, reject) => {
+    if (broken) return reject(broken);
     waiting.set(id, [resolve, reject]);
-    worker.postMessage(message, transfer);
+    return worker.postMessage(message, transfer);
   });
   worker.onerror = (event) => fail(new Error(event.message || "the worker could not start"));
   worker.onmessage = ({ data }) => {
     if (data.error) return fail(new Error(data.error));
+    if (data.stage) arrived = true;
     if (data.got || data.stage) return tell(data);
     const [resolve] = waiting.get(data.ready ? "load" : data.id) ?? [];
     waiting.delete(data.ready ? "load" : data.id);
@@ -81,8 +100,11 @@ function browserNet(root, manifest, { side, nullClass, bar, tell }) {
     const out = await ask(++count, { id: count, xt: single, t, y: labels, side }, [single.buffer]);
     return manifest.predicts === "v" ? epsFromV(out, xt, bar[t]) : Float64Array.from(out);
   };
-  const loaded = ask("load", { load: { script: url(manifest.script), wasm: url(manifest.wasm), model: url(manifest.model) } });
-  return { predict, stop, loaded };
+  const { script, wasm } = manifest.runtimes[files];
+  // WebAssembly computes alike everywhere; what a chip and its driver make of the shaders is to be seen.
+  const proof = provider === "webgpu" && { ...proofQuestion(manifest.proof, { n, side }), url: url(manifest.proof.file), within: WITHIN };
+  const loaded = ask("load", { load: { script: url(script), wasm: url(wasm), model: url(manifest.model), provider, proof } });
+  return { predict, stop, loaded, arrived: () => arrived };
 }
 
 /** The network in the kernel: a question for every call (Sampler._answer in Python). */

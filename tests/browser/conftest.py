@@ -31,15 +31,27 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def chromium():
-    """A launched browser; the whole session shares it."""
+def launch():
+    """launch(args) -> a browser; playwright allows one driver a process, so all share it."""
     from chromium import find
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=ARGS)
-        yield browser
-        browser.close()
+        browsers = []
+
+        def start(args):
+            browsers.append(playwright.chromium.launch(executable_path=find(), args=args))
+            return browsers[-1]
+
+        yield start
+        for browser in browsers:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(launch):
+    """A launched browser; the whole session shares it."""
+    return launch(ARGS)
 
 
 @pytest.fixture(scope="session")
