@@ -33,7 +33,7 @@ function samplerWorker() {
     // Severity 3, errors only: it warns of every node that it leaves to the processor on purpose.
     session = await ort.InferenceSession.create(graph, { executionProviders: [provider], logSeverityLevel: 3 });
     if (provider === "webgpu") (await ort.env.webgpu.device).lost.then(() => postMessage({ error: "it was lost" }));
-    postMessage({ ready: true, out: proof && (await prove(proof, new Float32Array(known.buffer))) });
+    postMessage({ ready: true, out: proof ? await prove(proof, new Float32Array(known.buffer)) : null });
   };
   const prove = async ({ within, ...question }, known) => {
     const answer = await compute(question);
