@@ -70,12 +70,12 @@ SMOKE = Preset(
     name="smoke",
     purpose="does it run at all: under a minute on a CPU, with the book's own pictures",
     net=UNetConfig(widths=(32, 32), blocks=1, attention=(7,), emb_dim=32, num_classes=10, patch=2),
-    train=TrainConfig(steps=120, warmup=20, weighting="v", ema_decay=0.98),
+    train=TrainConfig(steps=240, warmup=20, weighting="v", ema_decay=0.98),
     predicts="v",
-    batch_size=64,
+    batch_size=32,
     data="sample",
-    preview_every=40,
-    save_every=40,
+    preview_every=80,
+    save_every=80,
     log_every=5,
 )
 CPU = Preset(
