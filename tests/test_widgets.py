@@ -51,6 +51,11 @@ def test_live_view_only_in_a_kernel_and_alone_in_colab(widget, monkeypatch):
     assert set(forms) == {mime, "text/plain", "image/png"}
 
 
+def test_state_does_not_carry_the_module_a_second_time(widget):
+    assert {"_data", "t" if hasattr(widget, "t") else "T"} <= set(widget.state())
+    assert str(widget._esm) not in widget.state().values()
+
+
 def test_html_runs_the_very_module_that_jupyter_runs(widget):
     module = re.search(r'<script type="module">\n(.*)</script>', widget.to_html(), re.S)[1]
     rest = module.removeprefix(str(widget._esm))

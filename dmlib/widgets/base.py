@@ -133,6 +133,7 @@ class InteractiveFigure(anywidget.AnyWidget):
         """Everything the ES module reads, as JSON-able values: the data and the traits."""
         inherited = anywidget.AnyWidget.class_trait_names(sync=True)
         names = set(type(self).class_trait_names(sync=True)) - set(inherited)
+        names -= {"_esm", "_css", "_anywidget_id"}  # the module itself, which the page has already
         return {name: getattr(self, name) for name in sorted(names)}
 
     def to_png(self) -> bytes:
