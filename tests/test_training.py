@@ -504,7 +504,7 @@ def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, c
     [
         (KeyboardInterrupt(), 130, "stopped after step 1; same command to go on"),
         (Diverged("step 2: loss nan"), 1, "the last good checkpoint is kept in"),
-        (torch.cuda.OutOfMemoryError(), 1, "--batch-size 32 --accumulation 2"),
+        (torch.cuda.OutOfMemoryError(), 1, "--batch-size 16 --accumulation 2"),
     ],
     ids=["interrupt", "nan", "memory"],
 )
