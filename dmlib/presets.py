@@ -80,7 +80,7 @@ SMOKE = Preset(
 )
 CPU = Preset(
     name="cpu",
-    purpose="recognisable garments from two CPU cores, in about 15 minutes by our estimate",
+    purpose="recognisable garments from two CPU cores in some 17 minutes",
     net=_SMALL,
     train=TrainConfig(steps=2_500, warmup=200, weighting="v", ema_decay=0.995, bfloat16=True),
     predicts="v",

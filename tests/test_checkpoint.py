@@ -260,10 +260,11 @@ def test_shipped_weights_are_those_of_their_card():
     assert apart.abs().max() > 0.01  # it has learned to tell trousers from boots
 
 
-def test_shipped_run_is_that_of_its_card_and_needs_no_pickle():
+@pytest.mark.parametrize("name", ["fashion", "cpu"])
+def test_shipped_run_is_that_of_its_card_and_needs_no_pickle(name):
     import hashlib
 
-    path = checkpoint.ASSETS / "fashion_run.npz"
+    path = checkpoint.ASSETS / f"{name}_run.npz"
     card = json.loads(path.with_suffix(".json").read_text())
     assert path.stat().st_size == card["bytes"] <= 300_000
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
