@@ -64,7 +64,7 @@ class RecordedRun:
             raise ValueError(f'name must be "fashion" or "cpu", got {name!r}')
         run = np.load(ASSETS / f"{name}_run.npz")
         first = np.unique(run["grid_label"], return_index=True)[1]  # one sample of each class
-        arrays = {name: run[name] for name in cls.__dataclass_fields__ if name != "grid"}
+        arrays = {field: run[field] for field in cls.__dataclass_fields__ if field != "grid"}
         return cls(**arrays, grid=run["grid"][:, first])
 
     @classmethod

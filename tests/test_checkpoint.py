@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dmlib import checkpoint
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.recording import RecordedRun
 from dmlib.schedules import cosine_schedule
 
 CONFIG = UNetConfig(image_size=8, widths=(16,), blocks=1, attention=(), emb_dim=16, num_classes=2)
@@ -272,3 +273,12 @@ def test_shipped_run_is_that_of_its_card_and_needs_no_pickle(name):
     assert run["grid"].shape[1:] == (20, 28, 28)
     assert (np.diff(run["step"]) > 0).all()
     assert run["loss"][-1] < 0.2 < run["loss"][0]
+    shown = RecordedRun.shipped(name)  # one sample of each class, in the order of the classes
+    assert shown.grid.shape == (len(run["grid_step"]), 10, 28, 28)
+    np.testing.assert_array_equal(run["grid_label"][::2], np.arange(10))
+    np.testing.assert_array_equal(shown.grid, run["grid"][:, ::2])
+
+
+def test_a_run_that_is_not_shipped_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"name must be .*'t4'"):
+        RecordedRun.shipped("t4")

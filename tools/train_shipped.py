@@ -23,6 +23,7 @@ import torch
 from dmlib import checkpoint, resume, train
 from dmlib.models import EpsFromV, UNet
 from dmlib.presets import SHIPPED, Preset, preset
+from dmlib.recording import read_log
 from dmlib.runlog import preview
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ def ship_weights(folder: Path, *, device: str) -> None:
     half = {k: x.half() for k, x in inner.state_dict().items()}
     inner.load_state_dict({k: x.float() for k, x in half.items()})
     rounded = preview(net, schedule).astype(float)
-    last = log_lines(folder)[-1]
+    last = read_log(folder)[-1]
     steps = state["train"]["steps"]
     card = {
         "kind": "dmlib unet",
@@ -90,17 +91,11 @@ def ship_weights(folder: Path, *, device: str) -> None:
     print("float16 against float32:", card["float16_changes_grey_levels_by"])
 
 
-def log_lines(folder: Path) -> list[dict]:
-    """One line a step: where a run was cut off and went on, the later one counts."""
-    lines = [json.loads(x) for x in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
-
-
 def ship_run(
     folder: Path, what: Preset, *, device: str, points: int = 240, grids: int = 16, each: int = 2
 ) -> None:
     """The record as arrays only, no pickle, and its card: what the run really did."""
-    lines = log_lines(folder)
+    lines = read_log(folder)
     group = -(-len(lines) // points)
     lines = [lines[i : i + group] for i in range(0, len(lines), group)]
 
