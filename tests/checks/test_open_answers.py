@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,3 +71,21 @@ def test_one_possible_value_is_no_range():
     rows = {r.where: r for r in judge(exercise, exercise.reference, seed=0, seconds=10).rows}
     assert rows["beta[0]"].expected == "0"
     assert rows["largest loss of signal in one step"].expected == "at most 0.1"
+
+
+def test_preparation_comes_before_the_clock_and_once():
+    """What is slow only the first time (an optimizer's late imports) is not the student's time."""
+    order = []
+    exercise = replace(
+        EXERCISES["ex-forward-9"],
+        prepare=lambda: (order.append("prepared"), time.sleep(1.2)),
+        measure=lambda function, generator: order.append("measured") or {},
+        mistakes=(),
+    )
+    assert judge(exercise, exercise.reference, seed=0, seconds=1).passed
+    assert order == ["prepared", "measured"]
+
+
+@pytest.mark.parametrize("name", ["ex-unet-12", "ex-training-14"])
+def test_exercises_that_build_networks_prepare_for_it(name):
+    assert EXERCISES[name].prepare is not None
