@@ -54,7 +54,7 @@ function render({ model, el }) {
     const cells = names.map((name, i) => {
       const [top, below] = [h("canvas", { width: side, height: side, "aria-hidden": "true" }), h("canvas", { width: side, height: side, "aria-hidden": "true" })];
       const input = h("input", { type: "radio", name: group, value: i, "aria-label": name });
-      return { top, below, input, node: h("label", { class: "rv-cell dmw-thumb", title: name }, input, top, below, h("span", { "aria-hidden": "true" }, name)) };
+      return { top, below, input, node: h("label", { class: "rv-cell dmw-thumb", title: name }, input, top, below, h("span", { "aria-hidden": "true" }, name.replace("/", "/\u200b"))) };
     });
     const all = h("fieldset", { onchange: (e) => put(model, "sample", Number(e.target.value)) },
       h("legend", null, rich("All samples at this *t*: above *x*_t, below *x̂*_0. Choose one.")), h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)));
