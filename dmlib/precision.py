@@ -1,4 +1,4 @@
-"""Where bfloat16 is worth while: only where the hardware computes in it."""
+"""Numbers and memory as the hardware likes them: where bfloat16, where channels_last."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ def fast_bfloat16(device: torch.device | str) -> bool:
             _cpu_has(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         )
     return False
+
+
+def fast_layout(device: torch.device | str, *, bfloat16: bool) -> torch.memory_format:
+    """The order of (B, C, H, W) in memory in which the convolutions of a U-Net are fastest.
+
+    channels_last, but for bfloat16 on a CPU: there a training step of the preset "cpu" took 118 ms
+    in channels_last and 92 ms in torch's own order (2 threads of an AMD EPYC with AVX-512 BF16,
+    torch 2.13, batch 128).
+
+    Args:
+        device: cpu, cuda, mps, ...
+        bfloat16: whether the network computes in it.
+    """
+    slow = bfloat16 and torch.device(device).type == "cpu"
+    return torch.contiguous_format if slow else torch.channels_last
 
 
 def _cpu_has(question: str) -> bool:

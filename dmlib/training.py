@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dmlib.ema import EMA
 from dmlib.forward import q_sample
-from dmlib.precision import fast_bfloat16
+from dmlib.precision import fast_bfloat16, fast_layout
 from dmlib.schedules import NoiseSchedule
 from dmlib.train_config import TrainConfig, learning_rate
 
@@ -95,7 +95,10 @@ class Training:
         self.device: torch.device = self.accelerator.device
         self.schedule, self.config = schedule, config
         self.bfloat16 = config.bfloat16 and fast_bfloat16(self.device)
+        self.layout = fast_layout(self.device, bfloat16=self.bfloat16)
         self.net = net.to(self.device)
+        if self.layout is torch.contiguous_format:  # a net made in channels_last must follow
+            self.net.to(memory_format=self.layout)
         self.ema = EMA(self.net, decay=config.ema_decay)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(),
@@ -183,7 +186,7 @@ class Training:
             y = y.to(self.device).masked_fill(dropped, self._null_class())
         xt = q_sample(x0, t, eps, schedule=self.schedule)
         if xt.ndim == 4:
-            xt = xt.contiguous(memory_format=torch.channels_last)
+            xt = xt.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             eps_hat = self.wrapped(xt, t, y)
         # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,

@@ -21,7 +21,7 @@ from dmlib import checkpoint, resume, train
 from dmlib.batches import shuffled
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import MLP, UNet, UNetConfig
-from dmlib.precision import fast_bfloat16
+from dmlib.precision import fast_bfloat16, fast_layout
 from dmlib.schedules import cosine_schedule, linear_schedule
 from dmlib.train_config import TrainConfig
 from dmlib.training import Diverged, Training
@@ -304,6 +304,27 @@ def test_bfloat16_is_left_out_where_the_device_imitates_it(monkeypatch):
     training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
     next(training.run(batches()))
     assert seen == [torch.float32]
+
+
+def test_images_reach_the_network_in_the_fast_layout(monkeypatch):
+    for fast, layout in ((True, torch.contiguous_format), (False, torch.channels_last)):
+        monkeypatch.setattr("dmlib.training.fast_bfloat16", lambda device, fast=fast: fast)
+        training = make_training(bfloat16=True)
+        seen = []
+        training.net.register_forward_pre_hook(lambda net, args, seen=seen: seen.append(args[0]))
+        next(training.run(batches()))
+        assert seen[0].is_contiguous(memory_format=layout)
+        assert fast_layout("cpu", bfloat16=fast) is layout
+    assert fast_layout("cuda", bfloat16=True) is torch.channels_last
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_network_in_channels_last_follows_the_layout(monkeypatch, fast):
+    monkeypatch.setattr("dmlib.training.fast_bfloat16", lambda device: fast)
+    training = make_training(bfloat16=True)
+    for net in (training.net, training.ema.net):
+        weight = net.middle[0].block.conv_1.weight  # (C, C, 3, 3): the two orders differ
+        assert weight.is_contiguous() == fast
 
 
 @pytest.mark.parametrize(("avx", "amx"), [(False, False), (True, False), (False, True)])

@@ -1,6 +1,6 @@
 """Speed side by side: our U-Net and those of three well-known libraries, at equal size.
 
-    make bench                                       all of it, a quarter of an hour on two cores
+    make bench                                       all of it, 15 to 40 minutes on two cores
     python tools/bench.py --quick                    float32 with channels_last only
     python tools/bench.py --threads 1 --cpu-time     on a machine that others use, too
 
@@ -213,7 +213,7 @@ def settings_for(device: str, *, compiler: bool, quick: bool) -> tuple[list[str]
     else:
         left_out.append("bfloat16: this device imitates it, which is slower than float32")
     if compiler:
-        settings.append(f"{settings[-1]}, compile")
+        settings += [f"{setting}, compile" for setting in settings[-2:]]
     else:
         left_out.append("compile: no C++ compiler here")
     return settings, left_out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,7 +51,8 @@ class ResidualBlock(nn.Module):
         """(B, C_in, H, W) and (B, emb_dim) -> (B, C_out, H, W)."""
         h = self.conv_1(F.silu(self.norm_1(x)))
         scale, shift = self.scale_shift(emb)[:, :, None, None].chunk(2, dim=1)  # (B, C_out, 1, 1)
-        h = torch.addcmul(shift, self.norm_2(h), 1 + scale)
+        # In place: torch.addcmul takes twice as long here, and a new tensor costs memory.
+        h = (self.norm_2(h) * (1 + scale)).add_(shift)
         return self.shortcut(x) + self.conv_2(self.dropout(F.silu(h)))
 
 
@@ -90,7 +90,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         _, C, H, W = x.shape
-        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C); a view in channels_last
+        # Contiguous, (B, HW, C): a compiler would repeat the weights B times for a strided view.
+        tokens = self.norm(x).flatten(2).transpose(1, 2).contiguous()
         qkv = self.qkv(tokens).unflatten(2, (3, self.heads, C // self.heads))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, HW, C/heads)
         mixed = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, HW, C)
