@@ -56,9 +56,14 @@ def test_constraints_pin_every_direct_dependency_inside_its_range():
 
 
 def test_the_repository_address_stands_in_one_place():
-    owner_name = "/".join(PYPROJECT["project"]["urls"]["Repository"].split("/")[-2:])
+    address = PYPROJECT["project"]["urls"]["Repository"]
+    owner_name = "/".join(address.split("/")[-2:])
     holders = [name for name, text in tracked_text() if owner_name in text]
-    assert holders == ["pyproject.toml"]
+    # A reader must be able to copy the README's line; that it is the same is tested here.
+    assert holders == ["README.md", "pyproject.toml"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f'pip install "dmlib @ git+{address}"' in readme
+    assert readme.count(owner_name) == 1
 
 
 def test_the_makefile_has_at_most_eight_short_targets():
