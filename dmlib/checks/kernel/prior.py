@@ -56,7 +56,7 @@ PRIOR = Function(
         Mistake(
             "standard deviation for variance",
             lambda x, a: _prior_with(x, a, math.sqrt(1 - a), x.shape[1]),
-            "sigma squared in the formula is 1 - alpha_bar_T itself.",
+            "v in the formula is the variance, 1 - alpha_bar_T itself.",
         ),
         Mistake(
             "the two distributions are exchanged",
@@ -92,7 +92,7 @@ PRIOR = Function(
         Mistake(
             "only the logarithm is left of the spread",
             lambda x, a: (_prior(x, a)["mean"], -0.5 * x.shape[1] * math.log(1 - a)),
-            "The formula has sigma squared - 1, too.",
+            "The formula has v - 1, too.",
         ),
         Mistake(
             "a logarithm to base 2",
