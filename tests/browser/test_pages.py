@@ -61,10 +61,10 @@ def test_page_loads_alone_typeset_and_without_errors(book, visit, name):
     assert seen.page.evaluate(icons) == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(book, visit, name, scheme):
-    seen = visit(f"{book}/{name}.html", scheme=scheme)
+def test_axe_finds_nothing(book, visit, name, scheme, width):
+    seen = visit(f"{book}/{name}.html", scheme=scheme, width=width)
     assert findings(seen.page) == []
 
 
@@ -73,6 +73,18 @@ def test_phone_width_never_scrolls_sideways(book, visit, name):
     seen = visit(f"{book}/{name}.html", width=390)
     width = seen.page.evaluate("() => document.scrollingElement.scrollWidth")
     assert width <= 390
+
+
+def test_phone_shows_plots_with_letters_that_can_be_read(book, visit):
+    page = visit(f"{book}/book/01_forward_process.html", width=390).page
+    plots = page.locator(".cell_output img.plot")
+    shown = "node => node.getBoundingClientRect().width / node.naturalWidth"
+    scale = plots.first.evaluate(shown)
+    assert 10.5 / 72 * 120 * scale > 9.5  # CSS pixels: the smallest letters of plotting.STYLE
+    figure = plots.first.locator("xpath=..")
+    assert figure.evaluate("node => node.tabIndex") == 0  # the arrow keys reach the rest of it
+    caption = figure.locator("figcaption").bounding_box()
+    assert caption["x"] >= 0 and caption["x"] + caption["width"] <= 390
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -110,7 +122,7 @@ def test_every_picture_has_a_text(name):
     for image in soup(name).select("article img"):
         text = image.get("alt", "")
         assert len(text) > 15, image.get("src")
-        assert "_build" not in text
+        assert "_build" not in text and "_images" not in text
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
