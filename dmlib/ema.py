@@ -17,16 +17,24 @@ class EMA:
     Parameters are averaged, buffers are copied: they are no weights.
 
     Args:
-        net: the network that is trained; `ema.net` is the copy, without gradients, in eval mode.
+        net: the network that is trained, in float32 or float64: a 16-bit average would round the
+            small steps away. `ema.net` is the copy, without gradients, in eval mode.
         decay: in [0, 1); 0 follows at once.
 
     Raises:
-        ValueError: decay is out of its range.
+        ValueError: decay is out of its range, or net has 16-bit parameters.
     """
 
     def __init__(self, net: nn.Module, *, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        for name, x in net.named_parameters():
+            if x.dtype in (torch.bfloat16, torch.float16):
+                raise ValueError(
+                    f"net must have float32 or float64 parameters, got {x.dtype} ({name}): its "
+                    "average would never move; mend: net.float(), and TrainConfig(bfloat16=True) "
+                    "computes in bfloat16 all the same"
+                )
         self.decay = decay
         self.updates = 0
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
@@ -43,18 +51,26 @@ class EMA:
             net: the network whose copy this is.
 
         Raises:
-            ValueError: `net` has other parameters than the copy.
+            ValueError: `net` has other parameters or buffers than the copy; nothing has changed.
         """
-        ours = dict(self.net.named_parameters())
-        theirs = dict(net.named_parameters())
-        if ours.keys() != theirs.keys():
-            odd = sorted(ours.keys() ^ theirs.keys())
+        mine, its = _shapes(self.net), _shapes(net)
+        if mine != its:
+            odd = sorted(name for name in mine | its if mine.get(name) != its.get(name))
             raise ValueError(
-                f"net must have the parameters of the averaged copy; differ: {odd[:3]}"
+                f"net must have the parameters and buffers of the averaged copy: {odd[0]} must "
+                f"have the shape {mine.get(odd[0])}, got {its.get(odd[0])}"
             )
         self.updates += 1
+        ours, theirs = dict(self.net.named_parameters()), dict(net.named_parameters())
         values = [theirs[name].detach() for name in ours]
         step = 1 - self.decay_at(self.updates)
         torch._foreach_lerp_(list(ours.values()), values, step)
-        for mine, other in zip(self.net.buffers(), net.buffers(), strict=True):
-            mine.copy_(other)
+        buffers = dict(net.named_buffers())
+        for name, buffer in self.net.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def _shapes(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter and buffer, by name."""
+    both = (*net.named_parameters(), *net.named_buffers())
+    return {name: tuple(x.shape) for name, x in both}

@@ -77,6 +77,26 @@ def test_decay_out_of_range_is_refused(decay):
         EMA(Net(), decay=decay)
 
 
-def test_another_net_is_refused():
-    with pytest.raises(ValueError, match=r"^net must have the parameters"):
-        EMA(Net()).update(nn.Linear(2, 2))
+@pytest.mark.parametrize("other", [nn.Linear(2, 2), nn.Linear(3, 2), nn.Conv1d(2, 3, 1)])
+def test_another_net_is_refused_and_counts_for_nothing(other):
+    ema = EMA(nn.Linear(2, 3))
+    before = ema.net.weight.clone()
+    with pytest.raises(ValueError, match=r"^net must have the parameters .* (bias|weight) must"):
+        ema.update(other)
+    assert ema.updates == 0
+    assert torch.equal(ema.net.weight, before)
+
+
+def test_another_buffer_is_refused_and_counts_for_nothing():
+    ema, other = EMA(Net()), Net()
+    other.table = torch.zeros(5, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"table must have the shape \(4,\), got \(5,\)"):
+        ema.update(other)
+    assert ema.updates == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_average_that_could_never_move_is_refused(dtype):
+    """In bfloat16 the number after 1 is 1.0078: a step of 0.0001 of the way gets lost."""
+    with pytest.raises(ValueError, match=r"^net must have float32 .*mend: net\.float\(\)"):
+        EMA(nn.Linear(1, 1).to(dtype))
