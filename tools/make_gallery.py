@@ -4,7 +4,7 @@
 
 Trains what is asked for (or all), keeps the weights in runs/gallery, and with --draw samples from
 them, right and wrong, and writes dmlib/assets/gallery.npz with its card. Everything is seeded.
-One training takes about three minutes on one CPU core; a fault of sampling needs none of its own.
+All trainings together take about ten minutes on one CPU core; a fault of sampling needs none.
 """
 
 from __future__ import annotations
@@ -13,135 +13,21 @@ import argparse
 import hashlib
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict
 
 import numpy as np
 import torch
+from gallery_trainings import CLASSES, RECIPE, RUNS, TRAININGS, load, train
 from torch import Tensor, nn
 
 from dmlib import checkpoint, model_card
-from dmlib.batches import shuffled
-from dmlib.data import fashion_mnist, to_uint8, to_unit
+from dmlib.data import to_uint8, to_unit
 from dmlib.gallery import GALLERY
 from dmlib.guidance import conditioned
 from dmlib.metrics import Features
-from dmlib.presets import SMOKE, Preset
 from dmlib.sampling import Denoiser, clipped, ddim, ddpm, generate, spaced_times
 from dmlib.schedules import NoiseSchedule, linear_schedule
-from dmlib.train_config import TrainConfig
-from dmlib.training import Batch, Training
-
-ROOT = Path(__file__).parent.parent
-RUNS = ROOT / "runs" / "gallery"
-CLASSES = (0, 1, 7, 8)  # T-shirt, trouser, sneaker, bag: four shapes that cannot be confused
-EVERY = 10  # steps that one point of a loss curve averages
-RECIPE = replace(
-    SMOKE,
-    name="gallery",
-    purpose="recognisable garments of four classes in three minutes on one core",
-    # The rate stays high to the end, as in Ho et al. 2020: then the average has work to do.
-    train=TrainConfig(steps=800, warmup=50, decay="none", weighting="v", ema_decay=0.99),
-    batch_size=64,
-    data="fashion",
-)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One training of the gallery: the recipe it uses and what it does to net and images.
-
-    Args:
-        recipe: of the run.
-        scale: what the images, in [-1, 1], become before training.
-        spoil: done to the fresh network.
-    """
-
-    recipe: Preset = RECIPE
-    scale: Callable[[Tensor], Tensor] = lambda x0: x0
-    spoil: Callable[[nn.Module], None] = lambda net: None
-
-
-def kill_top_skip(net: nn.Module) -> None:
-    """Put zeros where the finest features of the way down join the way up."""
-    unet = getattr(net, "net", net)
-    joint = unet.up[-1].stages[0]
-
-    def without_skip(module: nn.Module, inputs: tuple) -> tuple:
-        h, *rest = inputs
-        half = h.shape[1] // 2
-        return (torch.cat([h[:, :half], torch.zeros_like(h[:, half:])], 1), *rest)
-
-    joint.register_forward_pre_hook(without_skip)
-
-
-def with_train(**changes: object) -> Preset:
-    """The gallery's recipe with other numbers for training."""
-    return replace(RECIPE, train=replace(RECIPE.train, **changes))
-
-
-TRAININGS = {
-    "good": Fault(),
-    "eps": Fault(recipe=replace(with_train(weighting="simple"), predicts="eps")),
-    # Shorter: their faults show early.
-    "unscaled": Fault(recipe=with_train(steps=300), scale=lambda x0: (x0 + 1) / 2),
-    "dead_skip": Fault(recipe=with_train(steps=300), spoil=kill_top_skip),
-    "high_rate": Fault(recipe=with_train(steps=100, learning_rate=0.1, warmup=0)),
-}
-
-
-def make_net(fault: Fault) -> nn.Module:
-    """The untrained network, always the same one, with the fault built in."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = fault.recipe.make_net()
-    fault.spoil(net)
-    return net
-
-
-def data(fault: Fault) -> Iterator[Batch]:
-    """Endless batches of the four classes."""
-    images, labels = fashion_mnist("train", progress=False)
-    mine = torch.isin(labels, torch.tensor(CLASSES))
-    source = shuffled(images[mine][:, None], labels[mine], batch_size=fault.recipe.batch_size)
-    return ((fault.scale(x0), y) for x0, y in source)
-
-
-def train(name: str) -> None:
-    """Train one network and keep weights, average and curves in runs/gallery."""
-    fault = TRAININGS[name]
-    recipe = fault.recipe
-    training = Training(make_net(fault), schedule=recipe.make_schedule(), config=recipe.train)
-    start, records = time.process_time(), []
-    for record in training.run(data(fault)):
-        records.append(record)
-        if record.step % 100 == 0:
-            print(f"{name} {record.step}: loss {record.loss:.4f}", flush=True)
-    tensors = {f"net.{k}": x for k, x in training.net.state_dict().items()}
-    tensors |= {f"ema.{k}": x for k, x in training.ema.net.state_dict().items()}
-    groups = [records[i : i + EVERY] for i in range(0, len(records), EVERY)]
-    card = {
-        "kind": "gallery",
-        "name": name,
-        "loss": [sum(r.loss for r in g) / len(g) for g in groups],
-        "step": [g[-1].step for g in groups],
-        "cpu_seconds": round(time.process_time() - start),
-    }
-    checkpoint.write(RUNS / f"{name}.safetensors", tensors, card)
-
-
-def load(name: str, *, part: str = "ema") -> nn.Module:
-    """A network that `train` kept: its average, or ("net") its raw weights."""
-    found = checkpoint.read(RUNS / f"{name}.safetensors")
-    net = make_net(TRAININGS[name])
-    prefix = f"{part}."
-    net.load_state_dict(
-        {k.removeprefix(prefix): x for k, x in found.tensors.items() if k.startswith(prefix)}
-    )
-    return net.eval()
-
 
 N = 40  # samples of each entry for its numbers; the first 16 are shown
 SCHEDULE = RECIPE.make_schedule()
@@ -153,12 +39,19 @@ def noise(seed: int = 0) -> Tensor:
     return torch.randn((N, 1, 28, 28), generator=torch.Generator().manual_seed(seed))
 
 
-def right_way(net: nn.Module, *, clip: bool = True, schedule: NoiseSchedule = SCHEDULE) -> Tensor:
-    """50 DDIM steps from the noise, the guesses of the picture clipped."""
+def right_way(
+    net: nn.Module, *, clip: bool = True, schedule: NoiseSchedule = SCHEDULE, steps: int = 50
+) -> Tensor:
+    """DDIM from the noise, the guesses of the picture clipped."""
     denoiser = conditioned(net, Y)
     if clip:
         denoiser = clipped(denoiser, schedule=schedule)
-    return generate(denoiser, noise(), schedule=schedule, step=ddim(), times=50)
+    return generate(denoiser, noise(), schedule=schedule, step=ddim(), times=steps)
+
+
+def right_ddpm(net: nn.Module, *, variance: str, steps: int) -> Tensor:
+    """DDPM as it should be: the other half of the two faults that follow."""
+    return _walk(clipped(conditioned(net, Y), schedule=SCHEDULE), ddpm(variance), steps)
 
 
 def asked_at(net: nn.Module, times: list[int], shift: Callable[[int], int]) -> Tensor:
@@ -216,9 +109,14 @@ def entries() -> Iterator[tuple[str, str, Tensor]]:
     yield "dead_skip", "dead_skip", right_way(load("dead_skip"))
     yield "no_average", "good", right_way(load("good", part="net"))
     yield "wrong_schedule", "good", right_way(good, schedule=linear_schedule(SCHEDULE.T))
+    yield "no_average_before", "good", right_way(load("good_before", part="net"))
+    yield "good_before", "good", right_way(load("good_before"))
+    yield "ddim_20", "good", right_way(good, steps=20)
     yield "by_one_step", "good", asked_at(good, times, lambda t: max(t - 1, 1))
     yield "by_one_place", "good", asked_at(good, times, lambda t: max(before[t], 1))
+    yield "ddpm_250", "good", right_ddpm(good, variance="beta_tilde", steps=250)
     yield "beta_for_root", "good", beta_for_root(good)
+    yield "ddpm_20", "good", right_ddpm(good, variance="beta", steps=20)
     yield "noise_at_the_end", "good", noise_at_the_end(good)
     yield "unclipped", "eps", right_way(load("eps"), clip=False)
     yield "clipped", "eps", right_way(load("eps"))
