@@ -22,29 +22,52 @@ def shuffled(
     """Go through the data again and again, in a new order each time; incomplete ends are dropped.
 
     Args:
-        images: (N, C, H, W) uint8, or (N, ...) floats as they are.
+        images: (N, C, H, W) uint8, or (N, ...) floats as they are; N >= 1.
         labels: (N,) int64 or None.
         batch_size: of all processes together.
         seed: decides the orders.
-        start: number of batches that were used up before.
-        share: (rank, processes): which part of each batch this process gets.
+        start: number of batches that were used up before, >= 0.
+        share: (rank, processes): which part of each batch this process gets; 0 <= rank < processes.
 
     Yields:
         x0, (batch_size / processes, ...), uint8 images brought to [-1, 1]; and y or None.
 
     Raises:
-        ValueError: batch_size exceeds the data or cannot be shared out evenly; labels do not fit.
+        ValueError: batch_size exceeds the data or cannot be shared out evenly; images or labels
+            are no such tensors; start or share is out of its range.
     """
+    _check_data(images, labels)
     rank, processes = share
+    if not 0 <= rank < processes:
+        raise ValueError(f"share must be (rank, processes) with 0 <= rank < processes, got {share}")
+    if start < 0:
+        raise ValueError(f"start must be >= 0, got {start}")
     if not 1 <= batch_size <= len(images):
         raise ValueError(f"batch_size must be in 1..{len(images)} (the data), got {batch_size}")
     if batch_size % processes:
         raise ValueError(
             f"batch_size must be a multiple of {processes} processes, got {batch_size}"
         )
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"labels must have length {len(images)}, got {len(labels)}")
     return _endless(images, labels, batch_size // processes, seed, start, rank, processes)
+
+
+def _check_data(images: Tensor, labels: Tensor | None) -> None:
+    """Raise unless these are images, or points, with their labels."""
+    for name, x in (("images", images), ("labels", labels)):
+        if not isinstance(x, Tensor) and not (name == "labels" and x is None):
+            raise ValueError(
+                f"{name} must be a torch.Tensor, got {type(x).__name__}; mend: "
+                f"torch.as_tensor({name})"
+            )
+    if not (images.dtype == torch.uint8 or images.is_floating_point()):
+        raise ValueError(f"images must be uint8 or floating point, got {images.dtype}")
+    if images.ndim < 2 or not images.numel():
+        raise ValueError(f"images must have shape (N, ...) with N >= 1, got {tuple(images.shape)}")
+    if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
+        raise ValueError(
+            f"labels must be int64 of shape ({len(images)},), got {labels.dtype} of shape "
+            f"{tuple(labels.shape)}"
+        )
 
 
 def _endless(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dmlib._training_inputs import check_accelerator, check_answer, check_batch
 from dmlib.ema import EMA
 from dmlib.forward import q_sample
 from dmlib.precision import fast_bfloat16, fast_layout
@@ -80,7 +81,12 @@ class Training:
         net: predicts the noise, net(xt, t, y) -> eps_hat; it is trained in place.
         schedule: of the forward process.
         config: how to train.
-        accelerator: an `accelerate.Accelerator`, or a `OneDevice` (the CPU where None).
+        accelerator: an `accelerate.Accelerator`, or a `OneDevice` (the CPU where None);
+            accumulation and precision are the config's, not the accelerator's.
+
+    Raises:
+        ValueError: the accelerator accumulates or scales by itself, or the schedule does not fit
+            the weighting.
     """
 
     def __init__(
@@ -91,7 +97,8 @@ class Training:
         config: TrainConfig,
         accelerator: Any = None,
     ) -> None:
-        self.accelerator = accelerator or OneDevice()
+        self.accelerator = OneDevice() if accelerator is None else accelerator
+        check_accelerator(self.accelerator)
         self.device: torch.device = self.accelerator.device
         self.schedule, self.config = schedule, config
         self.bfloat16 = config.bfloat16 and fast_bfloat16(self.device)
@@ -125,15 +132,17 @@ class Training:
         Source: Ho et al. 2020, eq. 14 and algorithm 1; the book's equation eq-simple-loss.
 
         Args:
-            batches: of (x0, y): (B, ...) floats, images in [-1, 1], and (B,) int64 or None; this
-                process's share. The batches of one step have one size.
+            batches: of (x0, y): (B, ...) floats, images in [-1, 1], and (B,) int64 in
+                0..num_classes-1 or None; this process's share. The batches of one step have one
+                size.
 
         Yields:
             A record after every step of the optimizer.
 
         Raises:
             Diverged: the loss or the gradient is no longer finite.
-            ValueError: a batch is not what the network needs.
+            ValueError: a batch is not what the network needs, or the network's answer has not the
+                shape of x_t.
         """
         batches = iter(batches)
         while self.step < self.config.steps:
@@ -141,6 +150,8 @@ class Training:
             group = list(itertools.islice(batches, self.config.accumulation))
             if len(group) < self.config.accumulation:
                 return
+            for batch in group:
+                check_batch(batch, num_classes=getattr(self.net, "num_classes", None))
             sums = self._gradients(group)
             yield self._update(sums, start=start)
 
@@ -166,10 +177,12 @@ class Training:
         neither on the number of processes nor on how a step is cut into batches.
         """
         x0 = group[0][0]
-        if not x0.is_floating_point():
-            raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}")
-        if any(other.shape != x0.shape for other, _ in group):
-            raise ValueError(f"batches of one step must have one shape, {tuple(x0.shape)}")
+        for other, _ in group:
+            if other.shape != x0.shape:
+                raise ValueError(
+                    f"batches of one step must have one shape, {tuple(x0.shape)}, got "
+                    f"{tuple(other.shape)}; mend: DataLoader(..., drop_last=True)"
+                )
         cut = (len(group), self.accelerator.num_processes, len(x0))
         n, rank = math.prod(cut), self.accelerator.process_index
         on = {"generator": self.generator, "device": self.device}
@@ -183,21 +196,16 @@ class Training:
         """|eps - eps_hat|^2 averaged over each image, (B,)."""
         t, eps, dropped = draw
         if y is not None:
-            y = y.to(self.device).masked_fill(dropped, self._null_class())
+            y = y.to(self.device).masked_fill(dropped, self.net.num_classes)  # the null class
         xt = q_sample(x0, t, eps, schedule=self.schedule)
         if xt.ndim == 4:
             xt = xt.contiguous(memory_format=self.layout)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             eps_hat = self.wrapped(xt, t, y)
+        check_answer(eps_hat, xt)
         # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,
         # and raises Diverged, where the check would say ValueError and wait for the device.
         return (eps - eps_hat.to(eps.dtype)).square().flatten(1).mean(1)
-
-    def _null_class(self) -> int:
-        num_classes = getattr(self.net, "num_classes", None)
-        if num_classes is None:
-            raise ValueError("batches hold labels, but net has no classes (num_classes is None)")
-        return num_classes
 
     def _by_bucket(self, losses: Tensor, t: Tensor) -> Tensor:
         """(2, K): sum of the losses and number of images for each range of t."""

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from dmlib.models import MLP, UNet, UNetConfig
 from dmlib.precision import fast_bfloat16, fast_layout
 from dmlib.schedules import cosine_schedule, linear_schedule
 from dmlib.train_config import TrainConfig
-from dmlib.training import Diverged, Training
+from dmlib.training import Diverged, OneDevice, Training
 
 SCHEDULE = cosine_schedule(50)
 TINY = UNetConfig(
@@ -353,8 +354,95 @@ def test_wrong_batches_are_refused():
     a, b = next(points(8)), next(points(4))
     with pytest.raises(ValueError, match="batches of one step must have one shape"):
         next(make_training(net=Spy(), accumulation=2).run([a, b]))
-    with pytest.raises(ValueError, match=r"^x0 must be floating point"):
-        next(make_training().run([(make_data()[0][:4], None)]))
+
+
+class Answering(nn.Module):
+    """Answers with whatever `change` makes of its guess."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.w, self.change = nn.Parameter(torch.ones(1)), change
+
+    def forward(self, xt, t, y=None):
+        return self.change(self.w * xt)
+
+
+@pytest.mark.parametrize(
+    ("shape", "change", "got"),
+    [
+        ((8, 1), lambda h: h.squeeze(-1), r"a tensor \(8,\)"),
+        ((8, 1, 6, 6), lambda h: h[:, 0], r"a tensor \(8, 6, 6\)"),
+        ((8, 3, 6, 6), lambda h: h[:, :1], r"a tensor \(8, 1, 6, 6\)"),
+        ((8, 3, 6, 6), lambda h: (h, None), "tuple of 2"),
+    ],
+    ids=["points without their axis", "images without channel", "one channel of three", "tuple"],
+)
+def test_an_answer_of_another_shape_is_refused_not_broadcast(shape, change, got):
+    training = make_training(net=Answering(change))
+    expected = rf"^net must answer .* {re.escape(str(shape))}, got {got}"
+    with pytest.raises(ValueError, match=expected):
+        next(training.run([(torch.zeros(shape), None)]))
+    assert training.step == 0
+
+
+X0 = torch.zeros(4, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (X0, r"^batches must yield pairs \(x0, y\), got a tensor \(4, 1, 8, 8\)"),
+        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; mend: yield \(x0, None\)"),
+        ((X0.numpy(), None), r"^x0 must be a torch.Tensor, got ndarray"),
+        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8"),
+        ((X0[0, 0, 0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(8,\)"),
+        ((X0[:0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(0, 1, 8, 8\)"),
+        ((X0, [0, 1, 2, 0]), r"^y must be an int64 tensor \(4,\) or None, got list of 4"),
+        ((X0, torch.zeros(4)), r"^y must be .* got a tensor \(4,\) of torch.float32"),
+        ((X0, torch.zeros((4, 1)).long()), r"^y must be .* got a tensor \(4, 1\)"),
+        ((X0, torch.tensor([1, 2, 3, 1])), r"^y must be in 0..2, got values from 1 to 3 .*y - 1"),
+        ((X0, torch.tensor([0, -1, 2, 1])), r"^y must be in 0..2, got values from -1 to 2"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused_before_it_is_trained_on(batch, message):
+    training = make_training(accumulation=2)
+    good = (X0, torch.tensor([0, 1, 2, 2]))
+    with pytest.raises(ValueError, match=message):
+        next(training.run([good, batch]))
+    assert training.step == 0
+
+
+def test_a_data_loader_feeds_a_training():
+    from torch.utils.data import DataLoader, TensorDataset
+
+    images, labels = make_data(12)
+    pairs = TensorDataset(images / 127.5 - 1, labels)
+    assert [r.step for r in make_training().run(DataLoader(pairs, batch_size=6))] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gradient_accumulation_steps": 4}, r"steps = 1, got 4.*TrainConfig\(accumulation=4\)"),
+        ({"mixed_precision": "fp16"}, r'"bf16", got .fp16.*TrainConfig\(bfloat16=True\)'),
+    ],
+)
+def test_an_accelerator_that_scales_by_itself_is_refused(change, message):
+    accelerator = OneDevice()
+    for name, value in change.items():
+        setattr(accelerator, name, value)
+    with pytest.raises(ValueError, match=f"^accelerator must have .*{message}"):
+        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
+
+
+def test_an_accelerators_own_settings_are_what_is_looked_at():
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
+    with pytest.raises(ValueError, match=r"^accelerator must have gradient_accumulation_steps = 1"):
+        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
+    with pytest.raises(ValueError, match=r"^accelerator must be .*mend: OneDevice\('cpu'\)"):
+        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator="cpu")
 
 
 # The batches
@@ -401,8 +489,28 @@ def test_wrong_batch_sizes_are_refused():
     for arguments in ({"batch_size": 21}, {"batch_size": 0}, {"batch_size": 5, "share": (0, 2)}):
         with pytest.raises(ValueError, match=r"^batch_size must"):
             shuffled(*make_data(20), **arguments)
-    with pytest.raises(ValueError, match=r"^labels must"):
-        shuffled(make_data(20)[0], make_data(21)[1], batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; mend: torch.as_t"),
+        ({"images": [1, 2, 3]}, r"^images must be a torch.Tensor, got list"),
+        ({"images": X0.to(torch.int16)}, r"^images must be uint8 or floating point, got torch.int"),
+        ({"images": X0[:0]}, r"^images must have shape \(N, ...\) with N >= 1, got \(0, 1, 8, 8\)"),
+        ({"labels": [0, 1, 2, 0]}, r"^labels must be a torch.Tensor, got list"),
+        ({"labels": torch.zeros(3).long()}, r"^labels must be int64 of shape \(4,\), .*\(3,\)"),
+        ({"labels": torch.zeros(4)}, r"^labels must be int64 of shape \(4,\), got torch.float32"),
+        ({"start": -1}, r"^start must be >= 0, got -1"),
+        ({"share": (2, 2)}, r"^share must be .* got \(2, 2\)"),
+        ({"share": (-1, 2)}, r"^share must be .* got \(-1, 2\)"),
+        ({"share": (0, 0)}, r"^share must be .* got \(0, 0\)"),
+    ],
+)
+def test_data_that_cannot_be_shuffled_is_refused_at_once(change, message):
+    settings = {"images": X0, "labels": None, "batch_size": 2, **change}
+    with pytest.raises(ValueError, match=message):
+        shuffled(settings.pop("images"), settings.pop("labels"), **settings)
 
 
 # Stop and go on

@@ -1,0 +1,81 @@
+"""What one hands to a training, looked at without waiting for the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_accelerator(accelerator: Any) -> None:
+    """Raise unless `accelerator` leaves accumulation and precision to the `TrainConfig`."""
+    if not hasattr(accelerator, "prepare"):
+        raise ValueError(
+            "accelerator must be an accelerate.Accelerator or a OneDevice, got "
+            f"{accelerator!r}; mend: OneDevice({accelerator!r})"
+        )
+    parts = getattr(accelerator, "gradient_accumulation_steps", 1)
+    if parts != 1:
+        raise ValueError(
+            f"accelerator must have gradient_accumulation_steps = 1, got {parts}: it would divide "
+            f"the loss once more; mend: TrainConfig(accumulation={parts})"
+        )
+    precision = getattr(accelerator, "mixed_precision", "no")
+    if precision not in ("no", "bf16"):
+        raise ValueError(
+            f'accelerator must have mixed_precision "no" or "bf16", got {precision!r}: nobody here '
+            'rescales its gradients; mend: mixed_precision="no" and TrainConfig(bfloat16=True)'
+        )
+
+
+def check_batch(batch: Any, *, num_classes: int | None) -> None:
+    """Raise unless `batch` is (x0, y): (B, ...) floats, and (B,) int64 in 0..num_classes-1 or None.
+
+    Values are looked at only where that is free: on the CPU.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError(
+            f"batches must yield pairs (x0, y), got {_described(batch)}; mend: yield (x0, None) "
+            "where there are no labels"
+        )
+    x0, y = batch
+    if not isinstance(x0, Tensor):
+        raise ValueError(f"x0 must be a torch.Tensor, got {_described(x0)}")
+    if not x0.is_floating_point():
+        raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}")
+    if x0.ndim < 2 or not x0.numel():
+        raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
+    if y is not None:
+        _check_labels(y, size=len(x0), num_classes=num_classes)
+
+
+def _check_labels(y: Any, *, size: int, num_classes: int | None) -> None:
+    if num_classes is None:
+        raise ValueError(
+            "batches hold labels, but net has no classes (num_classes is None); mend: yield "
+            "(x0, None), or give net its num_classes"
+        )
+    if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (size,):
+        raise ValueError(f"y must be an int64 tensor ({size},) or None, got {_described(y)}")
+    if y.device.type == "cpu" and (int(y.min()) < 0 or int(y.max()) >= num_classes):
+        raise ValueError(
+            f"y must be in 0..{num_classes - 1}, got values from {int(y.min())} to {int(y.max())} "
+            f"({num_classes} is the null class); mend: y - 1 where labels begin with 1"
+        )
+
+
+def check_answer(eps_hat: Any, xt: Tensor) -> None:
+    """Raise unless the network's answer has the shape of what it was asked about."""
+    if not isinstance(eps_hat, Tensor) or eps_hat.shape != xt.shape:
+        raise ValueError(
+            f"net must answer with eps_hat, a tensor of the shape of xt, {tuple(xt.shape)}, got "
+            f"{_described(eps_hat)}"
+        )
+
+
+def _described(x: Any) -> str:
+    if isinstance(x, Tensor):
+        return f"a tensor {tuple(x.shape)} of {x.dtype}"
+    many = f" of {len(x)}" if isinstance(x, (tuple, list)) else ""
+    return f"{type(x).__name__}{many}"
