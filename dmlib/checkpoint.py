@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +14,12 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from dmlib._card import TRAINING, schedule_of
+from dmlib._files import replace_whole
 from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
-from dmlib.schedules import cosine_schedule, linear_schedule
 
 ASSETS = Path(__file__).parent / "assets"
+NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
 Net = TypeVar("Net", UNet, MLP)
 
@@ -50,7 +51,7 @@ def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoin
 
     Args:
         path: ends in .safetensors.
-        tensors: by name; copied to the CPU.
+        tensors: by name; copied to the CPU, one copy for each name where two share memory.
         card: JSON values.
 
     Raises:
@@ -59,7 +60,7 @@ def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoin
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {path.name}")
-    tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    tensors = _apart({name: x.detach().cpu().contiguous() for name, x in tensors.items()})
     data = to_bytes(tensors)
     card = {**card, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     try:
@@ -69,9 +70,18 @@ def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoin
     path.parent.mkdir(parents=True, exist_ok=True)
     # Same name again: without its old card the file in between vouches for nothing.
     path.with_suffix(".json").unlink(missing_ok=True)
-    _replace(path, data)
-    _replace(path.with_suffix(".json"), text.encode())
+    replace_whole(path, data)
+    replace_whole(path.with_suffix(".json"), text.encode())
     return Checkpoint(tensors, card, path)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, none of which shares memory with another: safetensors wants it so."""
+    seen: dict[int, str] = {}
+    for name, x in tensors.items():
+        seen.setdefault(x.untyped_storage().data_ptr(), name)
+    first = set(seen.values())
+    return {name: x if name in first else x.clone() for name, x in tensors.items()}
 
 
 def read(path: Path | str) -> Checkpoint:
@@ -117,21 +127,24 @@ def _read_card(path: Path) -> Card:
 def save(
     folder: Path | str, tensors: dict[str, Tensor], card: Card, *, step: int, keep: int = 2
 ) -> Checkpoint:
-    """Write step_<step>.safetensors into `folder` and delete all but the newest `keep`.
+    """Write step_<step>.safetensors into `folder`; of those before it, delete all but the newest.
+
+    What stands there with a later step stays: it may be damaged, or another run's.
 
     Args:
         folder: made if it is not there.
         tensors, card: as for `write`.
-        step: >= 0, decides which checkpoint is the newest.
-        keep: >= 1; the default keeps one to fall back on.
+        step: in 0..10^9-1, decides which checkpoint is the newest.
+        keep: >= 1, this one and keep - 1 before it; the default keeps one to fall back on.
 
     Raises:
         ValueError: step or keep is out of range.
     """
-    if step < 0 or keep < 1:
-        raise ValueError(f"step must be >= 0 and keep >= 1, got step={step}, keep={keep}")
+    if not 0 <= step < 10**9 or keep < 1:
+        raise ValueError(f"step must be in 0..10^9-1 and keep >= 1, got step={step}, keep={keep}")
     written = write(Path(folder) / f"step_{step:09d}.safetensors", tensors, card)
-    for path in _by_age(folder)[keep:]:
+    before = [path for path in _by_age(folder) if path.name < written.path.name]
+    for path in before[keep - 1 :]:
         # The card first: without it the tensors count for nothing.
         path.with_suffix(".json").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -157,26 +170,7 @@ def latest(folder: Path | str) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _by_age(folder: Path | str) -> list[Path]:
-    return sorted(Path(folder).glob("step_*.safetensors"), reverse=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """All of `data` or the file as it was: never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the folder's entry must reach the disk, too
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    return sorted(Path(folder).glob(NAMES), reverse=True)
 
 
 def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
@@ -191,9 +185,15 @@ def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
         The network in eval mode, and its card.
 
     Raises:
-        CheckpointError: the file is bad or holds no such network.
+        CheckpointError: the file is bad or holds no such network, or the card's schedule cannot
+            be made from its name.
     """
     checkpoint = read(path)
+    if checkpoint.card.get("kind") == TRAINING:
+        raise CheckpointError(
+            f"{path}: holds the whole state of a training; mend: "
+            "resume.load_weights(path, recipe.make_net()) takes the averaged weights out of it"
+        )
     try:
         net = UNet(UNetConfig(**checkpoint.card["config"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -202,16 +202,15 @@ def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
 
 
 def _answering_eps(net: UNet, checkpoint: Checkpoint) -> UNet | EpsFromV:
-    card = checkpoint.card
-    if card.get("predicts", "eps") == "eps":
+    predicts = checkpoint.card.get("predicts", "eps")
+    if predicts == "eps":
         return net
-    makers = {"cosine": cosine_schedule, "linear": linear_schedule}
-    if card["predicts"] != "v" or card.get("schedule") not in makers:
-        raise CheckpointError(
-            f"{checkpoint.path}: the card says that it predicts {card['predicts']!r} with the "
-            f"schedule {card.get('schedule')!r}; known are eps and v, cosine and linear"
-        )
-    return EpsFromV(net, makers[card["schedule"]](card["T"]).alpha_bar).eval()
+    try:
+        if predicts != "v":
+            raise ValueError(f'the card\'s predicts must be "eps" or "v", got {predicts!r}')
+        return EpsFromV(net, schedule_of(checkpoint.card).alpha_bar).eval()
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
 
 
 def load_mlp(path: Path | str) -> tuple[MLP, Card]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dmlib import checkpoint
+from dmlib._card import schedule_fields
 from dmlib.checkpoint import Card
 from dmlib.presets import Preset
 from dmlib.training import Training
@@ -44,8 +45,7 @@ def card_of(recipe: Preset, training: Training, *, seconds: float) -> Card:
         "preset": recipe.name,
         "recipe": asdict(recipe),
         "predicts": recipe.predicts,
-        "schedule": recipe.schedule,
-        "T": recipe.T,
+        **schedule_fields(training.schedule),
         "command": command(recipe),
         "steps": training.step,
         "finished": training.step >= recipe.train.steps,

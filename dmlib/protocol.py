@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmlib import checkpoint, model_card
+from dmlib import checkpoint, model_card, resume
+from dmlib._card import schedule_of
 from dmlib.checkpoint import ASSETS, Card, load_unet
 from dmlib.data import fashion_mnist, to_uint8, to_unit
 from dmlib.evaluation import Judge, class_samples
@@ -34,7 +35,7 @@ from dmlib.metrics import FEATURES, nearest_neighbours
 from dmlib.models import EpsFromV, UNet, UNetConfig
 from dmlib.recording import read_grids, read_log
 from dmlib.sampling import ddim, ddpm, dpm_solver
-from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
+from dmlib.schedules import NoiseSchedule
 
 OUT = ASSETS / "fashion_protocol.json"
 SAMPLERS = {"ddim": ddim, "dpm_solver": dpm_solver, "ddpm": ddpm}
@@ -69,7 +70,7 @@ def run_protocol(
         followed by these ten images, (20, 28, 28).
     """
     start, cpu = time.perf_counter(), time.process_time()
-    schedule = _schedule(card)
+    schedule = schedule_of(card)
     test, labels = fashion_mnist("test")
     train, _ = fashion_mnist("train")
     judge = Judge(to_unit(test))
@@ -199,13 +200,8 @@ def _raw(folder: Path | None, card: Card) -> nn.Module | None:
         return None
     net: nn.Module = UNet(UNetConfig(**card["config"]))
     if card["predicts"] == "v":
-        net = EpsFromV(net, _schedule(card).alpha_bar)
-    net.load_state_dict({k[4:]: x for k, x in found.tensors.items() if k.startswith("net.")})
-    return net.eval()
-
-
-def _schedule(card: Card) -> NoiseSchedule:
-    return (cosine_schedule if card["schedule"] == "cosine" else linear_schedule)(card["T"])
+        net = EpsFromV(net, schedule_of(card).alpha_bar)
+    return resume.load_weights(found.path, net, part="net")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmlib import checkpoint
+from dmlib._card import schedule_fields
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
 from dmlib.recording import RecordedRun
@@ -125,11 +127,58 @@ def test_no_good_checkpoint_is_none(tmp_path):
     assert len(refused) == 1
 
 
+def step_files(folder) -> list[int]:
+    """The steps whose tensors and card are there."""
+    cards = {p.stem for p in folder.glob("step_*.json")}
+    stems = {p.stem for p in folder.glob("step_*.safetensors")}
+    assert cards == stems
+    return sorted(int(stem.removeprefix("step_")) for stem in stems)
+
+
 def test_newest_two_are_kept(tmp_path):
-    for step in (1, 2, 30, 4):
+    for step in (1, 2, 30):
         checkpoint.save(tmp_path, tensors(), {}, step=step, keep=2)
-    names = sorted(p.name for p in tmp_path.glob("*"))
-    assert names == sorted(f"step_{s:09d}.{e}" for s in (4, 30) for e in ("safetensors", "json"))
+    assert step_files(tmp_path) == [2, 30]
+    checkpoint.save(tmp_path, tensors(), {}, step=31, keep=1)
+    assert step_files(tmp_path) == [31]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_what_was_just_written_is_there_whatever_stands_beside_it(tmp_path, keep):
+    """Later files, damaged or of a run that went further, are nobody's to delete."""
+    for step in (50, 60, 70):
+        spoil_truncate(checkpoint.save(tmp_path, tensors(), {}, step=step, keep=9).path)
+    for step in (3, 4, 5):
+        written = checkpoint.save(tmp_path, tensors(), {"n": step}, step=step, keep=keep)
+        assert checkpoint.read(written.path).card["n"] == step
+    assert step_files(tmp_path) == [*(3, 4, 5)[-keep:], 50, 60, 70]
+    found, refused = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.card["n"], len(refused)) == (5, 3)
+
+
+def test_a_file_of_another_name_is_no_checkpoint(tmp_path):
+    for name in ("step_best", "step_5", "step_0000000007"):
+        checkpoint.write(tmp_path / f"{name}.safetensors", tensors(), {"n": name})
+    assert checkpoint.latest(tmp_path) == (None, [])
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, tensors(), {"n": step}, step=step)
+    found, refused = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.card["n"], refused) == (3, [])
+    assert len(list(tmp_path.glob("*.safetensors"))) == 5
+
+
+def test_tensors_that_share_memory_come_back_each_with_its_values(tmp_path):
+    layer = torch.nn.Linear(3, 3)
+    tied = torch.nn.ModuleList([layer, layer])
+    whole = torch.arange(6.0)
+    together = {**tied.state_dict(), "whole": whole, "part": whole[2:4]}
+    checkpoint.write(tmp_path / "x.safetensors", together, {})
+    got = checkpoint.read(tmp_path / "x.safetensors").tensors
+    assert got.keys() == together.keys()
+    for name, x in together.items():
+        assert torch.equal(got[name], x)
 
 
 def test_power_cut_while_writing_leaves_the_older_one(tmp_path, monkeypatch):
@@ -138,7 +187,7 @@ def test_power_cut_while_writing_leaves_the_older_one(tmp_path, monkeypatch):
     def cut(*_):
         raise OSError("no power")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", cut)
+    monkeypatch.setattr(os, "fsync", cut)
     with pytest.raises(OSError, match="no power"):
         checkpoint.save(tmp_path, tensors(2), {"n": 2}, step=2)
     found, _ = checkpoint.latest(tmp_path)
@@ -149,14 +198,14 @@ def test_power_cut_while_writing_leaves_the_older_one(tmp_path, monkeypatch):
 
 def test_power_cut_before_the_card_leaves_the_older_one(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, tensors(1), {"n": 1}, step=1)
-    whole = checkpoint._replace
+    whole = checkpoint.replace_whole
 
     def cut(path, data):
         if path.suffix == ".json":
             raise OSError("no power")
         whole(path, data)
 
-    monkeypatch.setattr(checkpoint, "_replace", cut)
+    monkeypatch.setattr(checkpoint, "replace_whole", cut)
     with pytest.raises(OSError, match="no power"):
         checkpoint.save(tmp_path, tensors(2), {"n": 2}, step=2)
     found, refused = checkpoint.latest(tmp_path)
@@ -193,8 +242,9 @@ def test_card_that_is_no_json_is_refused_before_anything_is_written(tmp_path, ca
 def test_wrong_arguments_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^path must end in \.safetensors"):
         checkpoint.write(tmp_path / "x.pt", {}, {})
-    with pytest.raises(ValueError, match=r"^step must be >= 0"):
-        checkpoint.save(tmp_path, {}, {}, step=-1)
+    for step, keep in ((-1, 1), (10**9, 1), (0, 0)):
+        with pytest.raises(ValueError, match=rf"^step must be .* got step={step}, keep={keep}"):
+            checkpoint.save(tmp_path, {}, {}, step=step, keep=keep)
 
 
 def test_nets_come_back_from_their_cards(tmp_path):
@@ -230,10 +280,36 @@ def test_net_that_predicts_v_answers_with_eps(tmp_path):
     xt, y = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
     expected = EpsFromV(net, cosine_schedule(100).alpha_bar)(xt, 60, y)
     torch.testing.assert_close(again(xt, 60, y), expected)
-    for change in ({"predicts": "x0"}, {"schedule": "mine"}):
-        checkpoint.write(path, net.state_dict(), {**card, **change})
-        with pytest.raises(CheckpointError, match="known are eps and v"):
-            checkpoint.load_unet(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"predicts": "x0"}, "card's predicts must be .* got 'x0'"),
+        ({"schedule": "custom"}, r"to be made from its name, got 'custom'; mend: .*EpsFromV\("),
+        ({"schedule": ["cosine"]}, r"to be made from its name, got \['cosine'\]"),
+        ({"schedule": ...}, "to be made from its name, got None"),
+        ({"T": ...}, "card's T must be a whole number >= 1, got None"),
+        ({"T": "100"}, "card's T must be a whole number >= 1, got '100'"),
+        ({"T": 0}, "card's T must be a whole number >= 1, got 0"),
+        (
+            schedule_fields(cosine_schedule(100, s=0.1)),
+            r"another schedule of the name 'cosine': alpha_bar is 0.9\d+ at t = 6, here it is 0.9",
+        ),
+        ({"alpha_bar": [1.0]}, r"alpha_bar must be 17 numbers, got \[1.0\]"),
+        ({"alpha_bar": "many"}, r"alpha_bar must be 17 numbers, got 'many'"),
+    ],
+)
+def test_a_schedule_that_its_name_does_not_give_is_refused(tmp_path, change, message):
+    net = UNet(CONFIG)
+    card = {"config": asdict(CONFIG), "predicts": "v", **schedule_fields(cosine_schedule(100))}
+    path = tmp_path / "x.safetensors"
+    checkpoint.write(path, net.state_dict(), card)
+    checkpoint.load_unet(path)
+    card = {k: v for k, v in {**card, **change}.items() if v is not ...}
+    checkpoint.write(path, net.state_dict(), card)
+    with pytest.raises(CheckpointError, match=rf"x\.safetensors: .*{message}"):
+        checkpoint.load_unet(path)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ LIBRARY = ROOT / "dmlib"
 # The core, from the bottom up. A module may import what stands on a line above its own, or
 # inside its own package; what the core does not name is an application and stands above it all.
 LAYERS = (
-    ("_validate", "_normal"),
+    ("_files", "_validate", "_normal"),
     ("schedules",),
-    ("forward", "_training_inputs"),
+    ("forward", "_card", "_training_inputs"),
     ("parameterization", "models", "ema", "train_config", "precision"),
     ("mixture", "losses", "bound", "steps", "checkpoint"),
     ("oracle", "sampling", "metrics", "recording"),

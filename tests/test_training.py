@@ -20,7 +20,6 @@ from torch import nn
 
 from dmlib import checkpoint, resume, train
 from dmlib.batches import shuffled
-from dmlib.checkpoint import CheckpointError
 from dmlib.models import MLP, UNet, UNetConfig
 from dmlib.precision import fast_bfloat16, fast_layout
 from dmlib.schedules import cosine_schedule, linear_schedule
@@ -578,20 +577,6 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
         pass
     assert found is not None
     assert_same(found.tensors, {k: x.contiguous() for k, x in weights(straight).items()})
-
-
-def test_state_of_another_net_or_schedule_is_refused(tmp_path):
-    saved = checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
-    mlp = make_training(net=MLP(2, width=16))
-    with pytest.raises(CheckpointError, match="holds another network"):
-        resume.restore(mlp, saved)
-    training = make_training()
-    training.schedule = linear_schedule(50)
-    with pytest.raises(CheckpointError, match="trained with the schedule 'cosine', T = 50"):
-        resume.restore(training, saved)
-    foreign = checkpoint.write(tmp_path / "x.safetensors", {"a": torch.ones(1)}, {})
-    with pytest.raises(CheckpointError, match="no state of a training"):
-        resume.restore(make_training(), foreign)
 
 
 def test_lines_that_a_crash_undid_are_dropped(tmp_path):
