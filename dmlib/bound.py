@@ -12,26 +12,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dmlib._normal import log_bin_mass, normal_kl
 from dmlib._validate import check_float, check_like, check_t
-from dmlib.forward import q_posterior, q_sample
-from dmlib.schedules import NoiseSchedule, at
+from dmlib.forward import noise_like, q_posterior, q_sample
+from dmlib.schedules import NoiseSchedule, at, check_schedule
+
+__all__ = [
+    "bound_L0",
+    "bound_L0_density",
+    "bound_LT",
+    "bound_Lt",
+    "log_bin_mass",
+    "normal_kl",
+    "variational_bound",
+]
 
 Variance = Literal["beta_tilde", "beta"]
-
-
-def normal_kl(mean_p: Tensor, var_p: Tensor, mean_q: Tensor, var_q: Tensor) -> Tensor:
-    """KL( N(mean_p, var_p) || N(mean_q, var_q) ) of each dimension, in nats.
-
-    KL = (log(var_q / var_p) + (var_p + (mean_p - mean_q)^2) / var_q - 1) / 2.
-    Source: Kullback 1959, chapter 9; the book's equation eq-normal-kl.
-
-    Args:
-        mean_p, var_p, mean_q, var_q: shapes that broadcast; variances positive.
-
-    Returns:
-        The broadcast shape.
-    """
-    return ((var_q / var_p).log() + (var_p + (mean_p - mean_q) ** 2) / var_q - 1) / 2
 
 
 def bound_LT(x0: Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -46,7 +42,11 @@ def bound_LT(x0: Tensor, *, schedule: NoiseSchedule) -> Tensor:
 
     Returns:
         (B,), bits per dimension.
+
+    Raises:
+        ValueError: an argument does not fit.
     """
+    check_schedule(schedule)
     _check_batch("x0", x0)
     x0 = x0.double()
     alpha_bar_T = at(schedule.alpha_bar, schedule.T, x0)
@@ -78,7 +78,11 @@ def bound_Lt(
 
     Returns:
         (B,), bits per dimension.
+
+    Raises:
+        ValueError: an argument does not fit, or alpha_bar_t = 0.
     """
+    check_schedule(schedule)
     _check_pair("x0", x0, "xt", xt)
     t = check_t(t, schedule.T, low=2, batch=len(xt))
     mu, sigma2 = _reverse_step(xt, t, eps_hat, schedule, variance)
@@ -111,33 +115,20 @@ def bound_L0(
         (B,), bits per dimension.
 
     Raises:
-        ValueError: x0 holds a value that is no grey level.
+        ValueError: an argument does not fit, or x0 holds a value that is no grey level.
     """
+    check_schedule(schedule)
     _check_pair("x0", x0, "x1", x1)
     level = (x0.double() + 1) * 127.5
-    if x0.numel() and bool(
-        ((level - level.round()).abs() > 1e-3).any() | (level.abs() > 255.5).any()
-    ):
-        raise ValueError("x0 must hold grey levels 0..255 scaled to [-1, 1]; use bound_L0_density")
+    wrong = ((level - level.round()).abs() > 1e-3) | (level < -0.5) | (level > 255.5)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"x0 must hold grey levels 0..255 scaled to [-1, 1], got {float(x0[wrong][0]):g}; "
+            "mend: dmlib.data.to_unit of the grey levels, or bound_L0_density (in "
+            "variational_bound: discrete=False) for data that has none"
+        )
     mu, sigma2 = _reverse_step(x1, 1, eps_hat, schedule, variance)
     return _bits_per_dim(-log_bin_mass(level.round().long(), mu, sigma2.sqrt()))
-
-
-def log_bin_mass(level: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
-    """log of the mass of N(mu, sigma^2) in the bin of a grey level (eq-bound-L0), in nats.
-
-    Args:
-        level: int64, 0..255.
-        mu, sigma: float64, shapes that broadcast with level; sigma positive.
-    """
-    x = level.double() / 127.5 - 1
-    low = ((x - 1 / 255 - mu) / sigma).masked_fill(level == 0, -math.inf)
-    high = ((x + 1 / 255 - mu) / sigma).masked_fill(level == 255, math.inf)
-    # By symmetry work in the left tail: there log Phi loses no digits, 1 - Phi would.
-    swap = low + high > 0
-    low, high = torch.where(swap, -high, low), torch.where(swap, -low, high)
-    log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
-    return log_high + torch.log1p(-(log_low - log_high).exp())
 
 
 def bound_L0_density(
@@ -151,8 +142,9 @@ def bound_L0_density(
     """L_0 = -log N(x_0; mu(x_1), sigma_1^2 I) for continuous data; may be negative.
 
     Source: Ho et al. 2020, eq. 5, without bins; the book's equation eq-bound-L0.
-    Args and Returns as in bound_L0, but x0 may hold any value.
+    Args, Returns and Raises as in bound_L0, but x0 may hold any value.
     """
+    check_schedule(schedule)
     _check_pair("x0", x0, "x1", x1)
     mu, sigma2 = _reverse_step(x1, 1, eps_hat, schedule, variance)
     square = (x0.double() - mu) ** 2 / sigma2
@@ -181,16 +173,21 @@ def variational_bound(
         schedule: the variance schedule.
         variance: "beta_tilde" or "beta".
         discrete: images with 256 grey levels (bound_L0) or continuous data (bound_L0_density).
-        generator: for the noise.
+        generator: for the noise, on any device; torch's global one if None.
 
     Returns:
         (B, T+1), bits per dimension; column s is L_s, and the sum of a row is the bound.
+
+    Raises:
+        ValueError: an argument does not fit, x0 holds no grey levels though `discrete` says so, or
+            alpha_bar_T = 0.
     """
+    check_schedule(schedule)
     _check_batch("x0", x0)
     last = bound_L0 if discrete else bound_L0_density
     terms = []
     for step in range(1, schedule.T + 1):
-        eps = torch.randn(x0.shape, dtype=x0.dtype, device=x0.device, generator=generator)
+        eps = noise_like(x0, generator)
         t = torch.full((len(x0),), step, device=x0.device)
         xt = q_sample(x0, t, eps, schedule=schedule)
         with torch.no_grad():

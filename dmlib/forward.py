@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like, check_t
-from dmlib.schedules import NoiseSchedule, at
+from dmlib._validate import check_float, check_generator, check_like, check_t
+from dmlib.schedules import NoiseSchedule, at, check_schedule
 
 
 def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -26,6 +27,7 @@ def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSched
     Raises:
         ValueError: a tensor is not finite floating point, shapes differ, t is out of 1..T.
     """
+    check_schedule(schedule)
     check_float("x_prev", x_prev)
     check_like("eps", eps, "x_prev", x_prev)
     t = check_t(t, schedule.T, batch=_batch("x_prev", x_prev))
@@ -51,6 +53,7 @@ def q_sample(x0: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedul
     Raises:
         ValueError: a tensor is not finite floating point, shapes differ, t is out of 0..T.
     """
+    check_schedule(schedule)
     check_float("x0", x0)
     check_like("eps", eps, "x0", x0)
     t = check_t(t, schedule.T, low=0, batch=_batch("x0", x0))
@@ -81,6 +84,7 @@ def q_posterior(
     Raises:
         ValueError: a tensor is not finite floating point, shapes differ, t is out of 1..T.
     """
+    check_schedule(schedule)
     check_float("x0", x0)
     check_like("xt", xt, "x0", x0)
     t = check_t(t, schedule.T, batch=_batch("x0", x0))
@@ -93,6 +97,22 @@ def q_posterior(
     on_xt = _shaped(alpha_t.sqrt() * (1 - bar_prev) / (1 - bar_t), x0)
     beta_tilde = _shaped((1 - bar_prev) / (1 - bar_t) * beta_t, x0)
     return on_x0 * x0 + on_xt * xt, beta_tilde
+
+
+def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard normal noise eps ~ N(0, I), in the shape, dtype and on the device of x.
+
+    Args:
+        x: (B, ...), floating point.
+        generator: on any device, the noise is drawn there; torch's global one if None.
+
+    Raises:
+        ValueError: generator is no torch.Generator.
+    """
+    check_generator(generator)
+    source = x.device if generator is None else generator.device
+    eps = torch.randn(x.shape, dtype=x.dtype, device=source, generator=generator)
+    return eps.to(x.device)
 
 
 def _shaped(values: Tensor, like: Tensor) -> Tensor:

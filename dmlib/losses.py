@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like, check_t
-from dmlib.schedules import NoiseSchedule
+from dmlib._validate import check_float, check_like, check_real, check_t
+from dmlib.schedules import NoiseSchedule, check_schedule
 
 Prediction = Literal["eps", "x0", "v"]
 
@@ -51,7 +50,7 @@ def min_snr_weight(
     Args:
         t: (B,) int64, in 1..T.
         schedule: the variance schedule.
-        gamma: the cap, > 0.
+        gamma: the cap, > 0; inf caps nothing.
         prediction: what the squared error is taken of.
 
     Returns:
@@ -60,8 +59,8 @@ def min_snr_weight(
     Raises:
         ValueError: t is out of 1..T, gamma is not positive, prediction is none of the three.
     """
-    if not (math.isfinite(gamma) and gamma > 0):
-        raise ValueError(f"gamma must be positive, got {gamma}")
+    check_schedule(schedule)
+    gamma = check_real("gamma", gamma, "(0, inf]")
     batch = len(t) if isinstance(t, Tensor) and t.ndim == 1 else 1
     snr = schedule.snr.to(t.device if isinstance(t, Tensor) else "cpu")[
         check_t(t, schedule.T, batch=batch)

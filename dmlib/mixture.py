@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_t
-from dmlib.schedules import NoiseSchedule
+from dmlib._validate import check_float, check_generator, check_int, check_t
+from dmlib.schedules import NoiseSchedule, check_schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ class GaussianMixture:
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw n points, (n, D), float64."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n must be an integer >= 1, got {n!r}")
+        n = check_int("n", n, low=1)
+        check_generator(generator)
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         eps = torch.randn(n, self.D, dtype=torch.float64, generator=generator)
         return self.means[k] + self.stds[k, None] * eps
@@ -142,6 +142,7 @@ def reverse_posterior(
     Raises:
         ValueError: xt is not one finite point of D dimensions or t is out of 1..T.
     """
+    check_schedule(schedule)
     check_float("xt", xt)
     if xt.shape != (mixture.D,):
         raise ValueError(f"xt must have shape (D,) = ({mixture.D},), got {tuple(xt.shape)}")

@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_t
+from dmlib._validate import check_float, check_int, check_t
 from dmlib.mixture import GaussianMixture, log_joint, reverse_posterior
-from dmlib.schedules import NoiseSchedule, at
+from dmlib.schedules import NoiseSchedule, at, check_schedule
 
 __all__ = ["FiniteOracle", "GaussianMixture", "MixtureOracle", "reverse_posterior"]
 
@@ -22,8 +22,7 @@ class _Oracle:
     """What both oracles share: checks, shapes, and eps and score from E[x_0 | x_t]."""
 
     def __init__(self, size: int, schedule: NoiseSchedule, device: torch.device) -> None:
-        if not isinstance(schedule, NoiseSchedule):
-            raise ValueError(f"schedule must be a NoiseSchedule, got {type(schedule).__name__}")
+        check_schedule(schedule)
         self.schedule = schedule
         self._size = size
         self._device = device
@@ -83,6 +82,9 @@ class MixtureOracle(_Oracle):
     """
 
     def __init__(self, mixture: GaussianMixture, *, schedule: NoiseSchedule) -> None:
+        if not isinstance(mixture, GaussianMixture):
+            kind = type(mixture).__name__
+            raise ValueError(f"mixture must be a GaussianMixture, got {kind}")
         super().__init__(mixture.D, schedule, torch.device("cpu"))
         self.mixture = mixture
 
@@ -117,8 +119,7 @@ class FiniteOracle(_Oracle):
     """
 
     def __init__(self, data: Tensor, *, schedule: NoiseSchedule, chunk: int = 4096) -> None:
-        if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
-            raise ValueError(f"chunk must be an integer >= 1, got {chunk!r}")
+        chunk = check_int("chunk", chunk, low=1)
         if isinstance(data, Tensor) and (data.ndim < 2 or data.numel() == 0):
             raise ValueError(f"data must be (N, ...) and not empty, got {tuple(data.shape)}")
         # In chunks here, too: torch.isfinite makes copies as large as its input.

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dmlib._validate import check_float, check_like, check_t
-from dmlib.schedules import NoiseSchedule, at
+from dmlib.schedules import NoiseSchedule, at, check_schedule
 
 
 def x0_from_eps(eps: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -149,6 +149,7 @@ def _roots(
     Roots are taken in float64 and cast once; never to 16 bits, where 1 / sqrt(alpha_bar_t) of a
     late step would be lost.
     """
+    check_schedule(schedule)
     check_float("xt", xt)
     if xt.ndim == 0:
         raise ValueError("xt must have a batch axis (B, ...), got a 0-d tensor")

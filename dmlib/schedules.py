@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_floating, check_t
+from dmlib._validate import check_floating, check_int, check_real, check_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,8 @@ class NoiseSchedule:
     Source: Ho et al. 2020, section 2; the book's equations eq-alpha-bar and eq-snr.
 
     Args:
-        beta: (T+1,), float64; beta[0] = 0 (no noise yet) and beta[1..T] in (0, 1].
+        beta: (T+1,), float64; beta[0] = 0 (no noise yet) and beta[1..T] in (0, 1], beta[1] so
+            large that alpha_bar[1] < 1.
         name: what plots call it.
 
     Raises:
@@ -35,8 +36,7 @@ class NoiseSchedule:
 
     def __post_init__(self) -> None:
         beta = self.beta
-        if not isinstance(beta, Tensor) or not beta.is_floating_point():
-            raise ValueError("beta must be a floating-point tensor of shape (T+1,)")
+        check_floating("beta", beta)
         if beta.ndim != 1 or len(beta) < 2:
             raise ValueError(f"beta must have shape (T+1,) with T >= 1, got {tuple(beta.shape)}")
         if beta[0] != 0:
@@ -48,6 +48,8 @@ class NoiseSchedule:
         if not bool(((steps > 0) & (steps <= 1)).all()):
             bad = steps[~((steps > 0) & (steps <= 1))][0]
             raise ValueError(f"beta[1..T] must lie in (0, 1], got {float(bad):g}")
+        if 1 - float(steps[0]) == 1:  # 1 - alpha_bar[1] would be 0, and much divides by it
+            raise ValueError(f"beta[1] must be >= 1.2e-16, or 1 - beta[1] is 1, got {steps[0]:g}")
         # A copy, so that nobody's later in-place change reaches this frozen table.
         object.__setattr__(self, "beta", beta.detach().to("cpu", torch.float64).clone())
 
@@ -84,14 +86,16 @@ def _from_alpha_bar(alpha_bar: Tensor, *, beta_max: float, name: str) -> NoiseSc
     return NoiseSchedule(beta, name)
 
 
-def _check_T(T: int) -> None:
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-        raise ValueError(f"T must be an integer >= 1, got {T!r}")
-
-
-def _check_beta_max(beta_max: float) -> None:
-    if not 0 < beta_max <= 1:
-        raise ValueError(f"beta_max must lie in (0, 1], got {beta_max}")
+def check_schedule(schedule: NoiseSchedule) -> None:
+    """Raise ValueError unless `schedule` is a NoiseSchedule; say how one is made."""
+    if isinstance(schedule, NoiseSchedule):
+        return
+    kind, mend = type(schedule).__name__, "linear_schedule(1000)"
+    if isinstance(schedule, Tensor):
+        mend = "the NoiseSchedule itself, not a table of it"
+    elif schedule in (linear_schedule, cosine_schedule, sigmoid_schedule):
+        kind, mend = "the function that makes one", f"{schedule.__name__}()"
+    raise ValueError(f"schedule must be a NoiseSchedule, got {kind}; mend: {mend}")
 
 
 def linear_schedule(T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
@@ -101,12 +105,15 @@ def linear_schedule(T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02
 
     Args:
         T: number of steps, >= 1.
-        beta_1, beta_T: first and last variance, 0 < beta_1 <= beta_T < 1.
+        beta_1, beta_T: first and last variance, 0 < beta_1 <= beta_T < 1. The defaults are made
+            for T = 1000. With fewer steps scale both by 1000 / T; as they are, x_T would not be
+            N(0, I) (alpha_bar_T = 0.60 for T = 50), and samples from N(0, I) would be wrong.
 
     Raises:
         ValueError: T < 1 or the variances are out of order or range.
     """
-    _check_T(T)
+    T = check_int("T", T, low=1)
+    beta_1, beta_T = check_real("beta_1", beta_1), check_real("beta_T", beta_T)
     if not 0 < beta_1 <= beta_T < 1:
         raise ValueError(
             f"linear_schedule needs 0 < beta_1 <= beta_T < 1, got beta_1={beta_1}, beta_T={beta_T}"
@@ -129,10 +136,8 @@ def cosine_schedule(T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999)
     Raises:
         ValueError: an argument is out of its range.
     """
-    _check_T(T)
-    _check_beta_max(beta_max)
-    if not 0 <= s < math.inf:
-        raise ValueError(f"s must be finite and >= 0, got {s}")
+    T, s = check_int("T", T, low=1), check_real("s", s, "[0, inf)")
+    beta_max = check_real("beta_max", beta_max, "(0, 1]")
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + s) / (1 + s)) ** 2
     return _from_alpha_bar(f / f[0], beta_max=beta_max, name="cosine")
@@ -154,10 +159,10 @@ def sigmoid_schedule(
     Raises:
         ValueError: an argument is out of its range.
     """
-    _check_T(T)
-    _check_beta_max(beta_max)
-    if not -math.inf < start < end < math.inf:
-        raise ValueError(f"start must be below end, both finite, got start={start}, end={end}")
+    T, beta_max = check_int("T", T, low=1), check_real("beta_max", beta_max, "(0, 1]")
+    start, end = check_real("start", start), check_real("end", end)
+    if not start < end:
+        raise ValueError(f"start must be below end, got start={start}, end={end}")
     u = torch.arange(T + 1, dtype=torch.float64) / T
     lo, hi = torch.sigmoid(torch.tensor([start, end], dtype=torch.float64))
     alpha_bar = (hi - torch.sigmoid(start + (end - start) * u)) / (hi - lo)
@@ -173,8 +178,9 @@ def zero_terminal_snr(schedule: NoiseSchedule) -> NoiseSchedule:
         schedule: any schedule with T >= 2.
 
     Raises:
-        ValueError: T < 2, where first and last step are the same.
+        ValueError: schedule is no NoiseSchedule, or T < 2, where first and last step are the same.
     """
+    check_schedule(schedule)
     if schedule.T < 2:
         raise ValueError(f"zero_terminal_snr needs T >= 2, got T = {schedule.T}")
     root = schedule.alpha_bar.sqrt()
@@ -197,8 +203,11 @@ def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
         (B, 1, ..., 1), as many axes as `like`.
 
     Raises:
-        ValueError: t is out of range or does not fit the batch of `like`.
+        ValueError: table is no table, t is out of range or does not fit the batch of `like`.
     """
+    if not isinstance(table, Tensor) or table.ndim != 1:
+        got = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
+        raise ValueError(f"table must be a tensor (T+1,) such as schedule.alpha_bar, got {got}")
     check_floating("like", like)
     if like.ndim == 0:
         raise ValueError("like must have a batch axis, got a 0-d tensor")

@@ -361,6 +361,12 @@ def test_columns_of_the_bound_are_its_terms():
     assert_close(terms, torch.stack(columns, 1))
 
 
+def test_bound_takes_noise_of_a_generator_and_refuses_what_is_none():
+    schedule, x0 = linear_schedule(3, beta_1=0.1, beta_T=0.5), images(4)
+    with pytest.raises(ValueError, match=r"^generator must .*manual_seed\(3\)"):
+        variational_bound(lambda xt, t: xt, x0, schedule=schedule, generator=3)
+
+
 def test_bound_refuses_bad_input_by_name():
     schedule = linear_schedule(10)
     x = torch.zeros(2, 3)
@@ -370,6 +376,11 @@ def test_bound_refuses_bad_input_by_name():
         bound_Lt(x, x, 2, x, schedule=schedule, variance="learned")
     with pytest.raises(ValueError, match=r"^x0 must hold grey levels"):
         bound_L0(x + 0.123, x, x, schedule=schedule)
+    for level in (-255, -1, 256, 510):
+        with pytest.raises(ValueError, match=r"^x0 must hold grey levels.*discrete=False"):
+            bound_L0(x + (level / 127.5 - 1), x, x, schedule=schedule)
+        with pytest.raises(ValueError, match=rf"^level must lie in 0\.\.255, .* {level}"):
+            log_bin_mass(torch.tensor([level, 3]), x[0, :2].double(), torch.ones(2).double())
     with pytest.raises(ValueError, match=r"^eps_hat must"):
         bound_Lt(x, x, 2, torch.zeros(2, 1), schedule=schedule)
     with pytest.raises(ValueError, match=r"^x0 must"):

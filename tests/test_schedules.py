@@ -8,9 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from dmlib.bound import bound_L0, bound_L0_density, bound_LT, bound_Lt, variational_bound
+from dmlib.forward import q_posterior, q_sample, q_step
+from dmlib.losses import min_snr_weight
+from dmlib.mixture import GaussianMixture, reverse_posterior
+from dmlib.oracle import MixtureOracle
+from dmlib.parameterization import x0_from_eps
+from dmlib.sampling import clipped, ddim_step, ddpm_step, sample
 from dmlib.schedules import (
     NoiseSchedule,
     at,
+    check_schedule,
     cosine_schedule,
     linear_schedule,
     sigmoid_schedule,
@@ -94,6 +102,68 @@ def test_tables_refuse_what_is_no_beta(beta):
         NoiseSchedule(beta)
 
 
+def test_a_first_beta_that_rounds_away_is_refused_and_the_least_one_is_usable():
+    """1 - alpha_bar[1] would be 0, and q_posterior and the oracles 0/0."""
+    with pytest.raises(ValueError, match=r"^beta\[1\] must be >= 1.2e-16, .* got 1e-20"):
+        NoiseSchedule(torch.tensor([0.0, 1e-20, 0.5], dtype=F64))
+    least = NoiseSchedule(torch.tensor([0.0, 1.2e-16, 0.5], dtype=F64))
+    assert least.alpha_bar[1] < 1
+    x = torch.ones(2, 3, dtype=F64)
+    for t in (1, 2):
+        assert torch.isfinite(q_posterior(x, x, t, schedule=least)[0]).all()
+
+
+def test_a_list_is_told_how_to_become_a_table():
+    with pytest.raises(ValueError, match=r"^beta must .* got list; mend: torch.tensor\(beta\)"):
+        NoiseSchedule([0, 0.1])
+
+
+WRONG_SCHEDULES = [
+    (1000, "got int; mend: linear_schedule"),
+    (None, "got NoneType"),
+    (cosine_schedule, r"got the function that makes one; mend: cosine_schedule\(\)"),
+    (linear_schedule(10).alpha_bar, "got Tensor; mend: the NoiseSchedule itself"),
+]
+
+
+@pytest.mark.parametrize(("schedule", "says"), WRONG_SCHEDULES)
+def test_what_is_no_schedule_is_refused_by_name_everywhere(schedule, says):
+    x, one = torch.zeros(2, 3), torch.ones(2, dtype=torch.int64)
+    mixture = GaussianMixture([1.0], [[0.0, 0.0, 0.0]], [1.0])
+
+    def net(xt, t):
+        return xt
+
+    calls = [
+        lambda: check_schedule(schedule),
+        lambda: zero_terminal_snr(schedule),
+        lambda: q_step(x, 1, x, schedule=schedule),
+        lambda: q_sample(x, 1, x, schedule=schedule),
+        lambda: q_posterior(x, x, 1, schedule=schedule),
+        lambda: x0_from_eps(x, x, 1, schedule=schedule),
+        lambda: min_snr_weight(one, schedule=schedule),
+        lambda: bound_LT(x, schedule=schedule),
+        lambda: bound_Lt(x, x, 2, x, schedule=schedule),
+        lambda: bound_L0(x, x, x, schedule=schedule),
+        lambda: bound_L0_density(x, x, x, schedule=schedule),
+        lambda: variational_bound(net, x, schedule=schedule),
+        lambda: ddpm_step(x, x, x, t=1, schedule=schedule),
+        lambda: ddim_step(x, x, x, t=1, t_prev=0, schedule=schedule),
+        lambda: clipped(net, schedule=schedule),
+        lambda: sample(net, x, schedule=schedule),
+        lambda: MixtureOracle(mixture, schedule=schedule),
+        lambda: reverse_posterior(mixture, x[0], 1, schedule=schedule),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"^schedule must be a NoiseSchedule, {says}"):
+            call()
+
+
+def test_a_schedule_is_no_table():
+    with pytest.raises(ValueError, match=r"^table must be .* schedule.alpha_bar, got NoiseSched"):
+        at(linear_schedule(10), 1, torch.zeros(2))
+
+
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("T", [0, -1, 2.5, True, "10", None])
 def test_schedules_refuse_a_wrong_T_by_name(make, T):
@@ -114,7 +184,7 @@ def test_schedules_refuse_a_wrong_T_by_name(make, T):
         (lambda: cosine_schedule(10, beta_max=math.nan), "beta_max"),
         (lambda: sigmoid_schedule(10, start=1.0, end=1.0), "start"),
         (lambda: sigmoid_schedule(10, start=math.nan), "start"),
-        (lambda: sigmoid_schedule(10, end=math.inf), "start"),
+        (lambda: sigmoid_schedule(10, end=math.inf), "end"),
         (lambda: cosine_schedule(10, s=math.inf), "s must"),
         (lambda: zero_terminal_snr(linear_schedule(1)), "T >= 2"),
     ],
