@@ -6,11 +6,11 @@ hard, is decided here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
+
+from dmlib._validate import as_index, check_real
 
 Denoiser = Callable[[Tensor, "int | Tensor"], Tensor]
 Conditional = Callable[[Tensor, "int | Tensor", "Tensor | None"], Tensor]
@@ -24,16 +24,18 @@ def conditioned(net: Conditional, y: int | Tensor) -> Denoiser:
         y: one class for all, or (B,) integers, a class for each sample.
 
     Returns:
-        A denoiser, (xt, t) -> eps_hat.
+        A denoiser, (xt, t) -> eps_hat; with net's x0_hat, if it has one.
 
     Raises:
-        ValueError: y holds no integers; and at a call, y does not have xt's batch size.
+        ValueError: y holds no classes of net; and at a call, y does not have xt's batch size.
     """
-    _check_y(y)
+    _check_y(y, net)
 
     def denoiser(xt: Tensor, t: int | Tensor) -> Tensor:
         return net(xt, t, _labels(y, xt))
 
+    if hasattr(net, "x0_hat"):
+        denoiser.x0_hat = conditioned(net.x0_hat, y)
     return denoiser
 
 
@@ -46,23 +48,23 @@ def guided(net: Conditional, y: int | Tensor, *, guidance_scale: float) -> Denoi
     eq-guidance.
 
     Args:
-        net: answers net(xt, t, y) -> eps_hat, and without a class for y = None.
-        y: one class for all, or (B,) integers, a class for each sample.
-        guidance_scale: any finite number. Two calls of the network a step, except at 0 and 1.
+        net: answers net(xt, t, y) -> eps_hat, and without a class for y = None; how many classes
+            there are, its num_classes says, where it has one.
+        y: one class for all, or (B,) integers, a class for each sample; not the null class, with
+            which guidance would do nothing.
+        guidance_scale: any finite number. Each step calls the network twice, but only once at
+            0 and at 1.
 
     Returns:
-        A denoiser, (xt, t) -> eps_hat.
+        A denoiser, (xt, t) -> eps_hat; with net's x0_hat, guided alike, if it has one.
 
     Raises:
-        ValueError: y holds no integers or guidance_scale is not finite; and at a call, y does
-            not have xt's batch size.
+        ValueError: y holds no classes of net (where net says its num_classes: not in
+            0..num_classes - 1) or guidance_scale is not finite; and at a call, y does not have
+            xt's batch size.
     """
-    _check_y(y)
-    if isinstance(guidance_scale, bool) or not isinstance(guidance_scale, (int, float)):
-        kind = type(guidance_scale).__name__
-        raise ValueError(f"guidance_scale must be a number, got {kind}")
-    if not math.isfinite(guidance_scale):
-        raise ValueError(f"guidance_scale must be finite, got {guidance_scale}")
+    _check_y(y, net)
+    guidance_scale = check_real("guidance_scale", guidance_scale)
 
     def denoiser(xt: Tensor, t: int | Tensor) -> Tensor:
         labels = _labels(y, xt)
@@ -74,24 +76,23 @@ def guided(net: Conditional, y: int | Tensor, *, guidance_scale: float) -> Denoi
         eps_cond = net(xt, t, labels)
         return eps_uncond + guidance_scale * (eps_cond - eps_uncond)
 
+    if hasattr(net, "x0_hat"):  # linear in eps_hat, so the same formula
+        denoiser.x0_hat = guided(net.x0_hat, y, guidance_scale=guidance_scale)
     return denoiser
 
 
-def _check_y(y: int | Tensor) -> None:
-    if isinstance(y, bool) or not isinstance(y, (int, Tensor)):
-        raise ValueError(f"y must be an int or an int64 tensor (B,), got {type(y).__name__}")
-    if isinstance(y, Tensor):
-        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise ValueError(f"y must hold integers, got {y.dtype}; mend: y.long()")
-        if y.ndim > 1:
-            raise ValueError(f"y must have shape (B,), got {tuple(y.shape)}")
+def _check_y(y: int | Tensor, net: Conditional) -> None:
+    """Raise unless y holds whole numbers, and classes of the net where it says num_classes."""
+    labels = as_index("y", y, batch=len(y) if isinstance(y, Tensor) and y.ndim == 1 else 1)
+    K = getattr(net, "num_classes", None)
+    if K is None or not labels.numel():
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= K:
+        null = "" if high != K else f"; mend: for no class, {K}, use net itself"
+        raise ValueError(f"y must be in 0..{K - 1}, got values from {low} to {high}{null}")
 
 
 def _labels(y: int | Tensor, xt: Tensor) -> Tensor:
     """y as (B,) int64 on the device of xt."""
-    labels = torch.as_tensor(y, device=xt.device).long()
-    if labels.ndim == 0:
-        return labels.expand(len(xt))
-    if len(labels) != len(xt):
-        raise ValueError(f"y must have shape (B,) = ({len(xt)},), got {tuple(labels.shape)}")
-    return labels
+    return as_index("y", y, batch=len(xt), device=xt.device)

@@ -2,7 +2,9 @@
 
 `sample` is the one loop around every step rule (steps.py). A denoiser is anything that answers
 net(xt, t) -> eps_hat: a network, an exact one (oracle.py), or either of them wrapped
-(guidance.py, `clipped`).
+(guidance.py, `clipped`). It may also answer net.x0_hat(xt, t) -> x0_hat, as `EpsFromV`, the
+oracles and what wraps them do; that is asked for where alpha_bar_t = 0 (zero_terminal_snr),
+because there x_t is all noise and eps_hat does not tell x0.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like
+from dmlib._validate import check_float, check_generator, check_int, check_like, check_real
+from dmlib.forward import noise_like, q_sample
 from dmlib.parameterization import eps_from_x0, x0_from_eps
-from dmlib.schedules import NoiseSchedule
+from dmlib.schedules import NoiseSchedule, check_schedule
 from dmlib.steps import (
     DPMSolver,
     Step,
@@ -68,10 +71,8 @@ def spaced_times(T: int, steps: int) -> list[int]:
     Raises:
         ValueError: steps is not in 1..T.
     """
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-        raise ValueError(f"T must be an integer >= 1, got {T!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
-        raise ValueError(f"steps must be an integer in 1..{T}, got {steps!r}")
+    T = check_int("T", T, low=1)
+    steps = check_int("steps", steps, low=1, high=T)
     return [(2 * T * i + steps) // (2 * steps) for i in range(steps, -1, -1)]
 
 
@@ -81,7 +82,7 @@ def sample(
     *,
     schedule: NoiseSchedule,
     step: Step = ddim(),  # noqa: B008 (a pure function)
-    times: int | Sequence[int] = 50,
+    times: int | Sequence[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Snapshot]:
     """Walk from x_T to x_0, and show every x_t on the way with what the network says there.
@@ -92,26 +93,39 @@ def sample(
             was noised to it.
         schedule: that the network was trained with.
         step: the rule: ddpm(), ddim(eta), dpm_solver(), or a function called like ddim_step.
-        times: how many steps, evenly spaced from T; or every t to be at, falling, the last one 0.
-        generator: for the noise of the steps; torch's global one if None.
+        times: how many steps, evenly spaced from T; or every t to be at, falling, the last one 0;
+            if None, 50 steps, or T where T is less.
+        generator: for the noise of the steps, on any device; torch's global one if None.
 
     Yields:
         A Snapshot before each step, and the last one (0, x_0, x_0, None): steps + 1 in all.
+        Where alpha_bar_t = 0 every rule takes the same step, that of DDIM: x_prev =
+        sqrt(alpha_bar_prev) x0_hat + sqrt(1 - alpha_bar_prev) x_t.
 
     Raises:
-        ValueError: an argument does not fit (at once); or the network's answer does not, or
-            alpha_bar_t = 0 at a time in `times` (when it is reached).
+        ValueError: an argument does not fit, or alpha_bar_t = 0 where it starts and the denoiser
+            has no x0_hat (at once); or the network's answer does not fit (when it comes).
     """
     check_float("xT", xT)
     if xT.ndim == 0:
         raise ValueError("xT must have a batch axis (B, ...), got a 0-d tensor")
-    if not isinstance(schedule, NoiseSchedule):
-        raise ValueError(f"schedule must be a NoiseSchedule, got {type(schedule).__name__}")
+    check_schedule(schedule)
+    check_generator(generator)
     for name, function in (("net", net), ("step", step)):
         if not callable(function):
             raise ValueError(f"{name} must be callable, got {type(function).__name__}")
+    if step in (ddim, ddpm, dpm_solver, DPMSolver):
+        name = step.__name__
+        raise ValueError(f"step must be a rule, got {name}, which makes one; mend: {name}()")
+    times = _times(times, schedule.T)
+    if schedule.alpha_bar[times[0]] == 0 and not hasattr(net, "x0_hat"):
+        raise ValueError(
+            f"net must answer x0_hat(xt, t) to start at t = {times[0]}, where alpha_bar_t = 0, x_t "
+            "is all noise and eps_hat does not tell x0; mend: dmlib.models.EpsFromV of a network "
+            f"that predicts v, or start at t = {times[0] - 1}"
+        )
     # A rule may remember its last step: each walk gets a copy that remembers nothing else.
-    return _walk(net, xT, schedule, copy.copy(step), _times(times, schedule.T), generator)
+    return _walk(net, xT, schedule, copy.copy(step), times, generator)
 
 
 @torch.no_grad()
@@ -123,14 +137,22 @@ def _walk(
     times: list[int],
     generator: torch.Generator | None,
 ) -> Iterator[Snapshot]:
-    source = xt.device if generator is None else generator.device
     for t, t_prev in pairwise(times):
-        eps_hat = net(xt, torch.full((len(xt),), t, device=xt.device))
-        check_like("eps_hat", eps_hat, "xt", xt)
-        yield Snapshot(t, xt, x0_from_eps(eps_hat, xt, t, schedule=schedule), eps_hat)
-        noise = torch.randn(xt.shape, generator=generator, device=source, dtype=xt.dtype)
-        noise = noise.to(xt.device)
-        xt = step(xt, eps_hat, noise, t=t, t_prev=t_prev, schedule=schedule)
+        t_all = torch.full((len(xt),), t, device=xt.device)
+        if schedule.alpha_bar[t] == 0:
+            x0_hat = net.x0_hat(xt, t_all)
+            check_like("x0_hat", x0_hat, "xt", xt)
+            eps_hat = xt  # x_t is the noise itself
+        else:
+            eps_hat = net(xt, t_all)
+            check_like("eps_hat", eps_hat, "xt", xt)
+            x0_hat = x0_from_eps(eps_hat, xt, t, schedule=schedule)
+        yield Snapshot(t, xt, x0_hat, eps_hat)
+        noise = noise_like(xt, generator)
+        if schedule.alpha_bar[t] == 0:
+            xt = q_sample(x0_hat, t_prev, eps_hat, schedule=schedule)
+        else:
+            xt = step(xt, eps_hat, noise, t=t, t_prev=t_prev, schedule=schedule)
     yield Snapshot(0, xt, xt, None)
 
 
@@ -140,10 +162,13 @@ def generate(
     *,
     schedule: NoiseSchedule,
     step: Step = ddim(),  # noqa: B008 (a pure function)
-    times: int | Sequence[int] = 50,
+    times: int | Sequence[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """The end of the walk alone, x_0 (B, ...); arguments and errors as for `sample`."""
+    """The end of the walk alone, x_0 (B, ...); arguments and errors as for `sample`.
+
+    A network with dropout answers anew each time while it trains: call net.eval() first.
+    """
     walk = sample(net, xT, schedule=schedule, step=step, times=times, generator=generator)
     for snapshot in walk:  # noqa: B007 (the last one is wanted)
         pass
@@ -159,13 +184,16 @@ def clipped(
     Source: the code of Ho et al. 2020 (clip_denoised); the book's equation eq-x0-from-eps.
 
     Args:
-        net: a denoiser.
+        net: a denoiser; its x0_hat, if it has one, is clipped too.
         schedule: that the network was trained with.
         low, high: the range, low < high.
 
     Raises:
-        ValueError: not low < high; at a call, what x0_from_eps refuses.
+        ValueError: schedule is no NoiseSchedule or not low < high; at a call, what x0_from_eps
+            refuses.
     """
+    check_schedule(schedule)
+    low, high = (check_real(n, v, "[-inf, inf]") for n, v in (("low", low), ("high", high)))
     if not low < high:
         raise ValueError(f"low must be below high, got low={low}, high={high}")
 
@@ -173,20 +201,23 @@ def clipped(
         x0_hat = x0_from_eps(net(xt, t), xt, t, schedule=schedule).clamp(low, high)
         return eps_from_x0(x0_hat, xt, t, schedule=schedule)
 
+    if hasattr(net, "x0_hat"):
+        denoiser.x0_hat = lambda xt, t: net.x0_hat(xt, t).clamp(low, high)
     return denoiser
 
 
-def _times(times: int | Sequence[int], T: int) -> list[int]:
-    if isinstance(times, int) and not isinstance(times, bool):
-        if not 1 <= times <= T:
-            raise ValueError(f"times must be a number of steps in 1..{T}, got {times}")
-        return spaced_times(T, times)
-    if not isinstance(times, Sequence) or isinstance(times, str):
-        kind = type(times).__name__
-        raise ValueError(f"times must be a number of steps or a list of steps, got {kind}")
-    if any(isinstance(t, bool) or not isinstance(t, int) for t in times):
-        raise ValueError("times must hold whole numbers (int)")
-    falling = all(a > b for a, b in pairwise(times))
-    if len(times) < 2 or times[-1] != 0 or times[0] > T or not falling:
-        raise ValueError(f"times must fall from at most {T} to 0, got {list(times)}")
-    return list(times)
+def _times(times: int | Sequence[int] | None, T: int) -> list[int]:
+    if times is None:
+        return spaced_times(T, min(50, T))
+    if isinstance(times, str) or not isinstance(times, Sequence):
+        if hasattr(times, "tolist") and getattr(times, "ndim", 0):
+            kind = type(times).__name__
+            raise ValueError(
+                f"times must be a number or a list of steps, got {kind}; mend: times.tolist()"
+            )
+        return spaced_times(T, check_int("times", times, low=1, high=T))
+    found = [check_int(f"times[{i}]", t, low=0) for i, t in enumerate(times)]
+    falling = all(a > b for a, b in pairwise(found))
+    if len(found) < 2 or found[-1] != 0 or found[0] > T or not falling:
+        raise ValueError(f"times must fall from at most {T} to 0, got {found}")
+    return found

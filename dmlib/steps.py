@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like
-from dmlib.schedules import NoiseSchedule
+from dmlib._validate import check_float, check_int, check_like, check_real
+from dmlib.schedules import NoiseSchedule, check_schedule
 
 Variance = Literal["beta_tilde", "beta"]
 
@@ -62,10 +62,9 @@ def ddpm_step(
     Raises:
         ValueError: a tensor or a number does not fit, or alpha_bar_t = 0.
     """
-    t_prev = t - 1 if t_prev is None and isinstance(t, int) else t_prev
+    t_prev = check_int("t", t) - 1 if t_prev is None else t_prev
     bar_t, bar_prev = _bars(xt, eps_hat, t, t_prev, schedule)
-    if variance not in ("beta_tilde", "beta"):
-        raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
+    _check_variance(variance)
     alpha = bar_t / bar_prev
     beta = 1 - alpha
     x, e = _wide(xt), _wide(eps_hat)
@@ -109,8 +108,7 @@ def ddim_step(
         ValueError: a tensor or a number does not fit, or alpha_bar_t = 0.
     """
     bar_t, bar_prev = _bars(xt, eps_hat, t, t_prev, schedule)
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must lie in [0, 1], got {eta}")
+    eta = check_real("eta", eta, "[0, 1]")
     x, e = _wide(xt), _wide(eps_hat)
     x0_hat = (x - math.sqrt(1 - bar_t) * e) / math.sqrt(bar_t)
     sigma = eta * math.sqrt((1 - bar_prev) / (1 - bar_t)) * math.sqrt(1 - bar_t / bar_prev)
@@ -158,12 +156,22 @@ class DPMSolver:
 
 
 def ddpm(variance: Variance = "beta_tilde") -> Step:
-    """The step rule of DDPM, with one of its two variances (see `ddpm_step`)."""
+    """The step rule of DDPM, with one of its two variances (see `ddpm_step`).
+
+    Raises:
+        ValueError: variance is none of the two.
+    """
+    _check_variance(variance)
     return partial(ddpm_step, variance=variance)
 
 
 def ddim(eta: float = 0.0) -> Step:
-    """The step rule of DDIM; eta = 0 adds no noise (see `ddim_step`)."""
+    """The step rule of DDIM; eta = 0 adds no noise (see `ddim_step`).
+
+    Raises:
+        ValueError: eta lies outside [0, 1].
+    """
+    check_real("eta", eta, "[0, 1]")
     return partial(ddim_step, eta=eta)
 
 
@@ -176,17 +184,13 @@ def _bars(
     xt: Tensor, eps_hat: Tensor, t: int, t_prev: int, schedule: NoiseSchedule
 ) -> tuple[float, float]:
     """alpha_bar at t and at t_prev, float64, after the checks that all steps share."""
+    check_schedule(schedule)
     check_float("xt", xt)
     if xt.ndim == 0:
         raise ValueError("xt must have a batch axis (B, ...), got a 0-d tensor")
     check_like("eps_hat", eps_hat, "xt", xt)
-    for name, value, low, high in (("t", t, 1, schedule.T), ("t_prev", t_prev, 0, None)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            kind = type(value).__name__
-            raise ValueError(f"{name} must be an int, one step for the whole batch, got {kind}")
-        high = t - 1 if high is None else high
-        if not low <= value <= high:
-            raise ValueError(f"{name} must be in {low}..{high}, got {value}")
+    t = check_int("t", t, low=1, high=schedule.T)  # one step for the whole batch
+    t_prev = check_int("t_prev", t_prev, low=0, high=t - 1)
     bar_t, bar_prev = (float(schedule.alpha_bar[s]) for s in (t, t_prev))
     if bar_t == 0:
         raise ValueError(
@@ -194,6 +198,11 @@ def _bars(
             f"eps_hat does not tell x0; mend: start at t = {t - 1}"
         )
     return bar_t, bar_prev
+
+
+def _check_variance(variance: Variance) -> None:
+    if variance not in ("beta_tilde", "beta"):
+        raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
 
 
 def _checked_noise(noise: Tensor | None, xt: Tensor) -> Tensor:

@@ -2,13 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from dmlib.guidance import conditioned, guided
-from dmlib.models import UNet, UNetConfig
+from dmlib.models import MLP, UNet, UNetConfig
 from dmlib.oracle import GaussianMixture, MixtureOracle
+from dmlib.parameterization import x0_from_eps
 from dmlib.sampling import dpm_solver, generate
 from dmlib.schedules import linear_schedule
 
@@ -126,6 +128,36 @@ def test_labels_that_are_none_are_refused_by_name(y):
         conditioned(TwoHeaps(), y)
     with pytest.raises(ValueError, match=r"^y must"):
         guided(TwoHeaps(), y, guidance_scale=2.0)
+
+
+@pytest.mark.parametrize("y", [3, 4, -1, np.int64(3), torch.tensor([0, 3]), torch.tensor([-1, 0])])
+def test_no_class_and_unknown_classes_are_refused_where_the_net_says_how_many(y):
+    """The null class makes guidance do nothing, in silence."""
+    net = MLP(1, width=8, num_classes=3)
+    for make in (conditioned, lambda n, y: guided(n, y, guidance_scale=2.0)):
+        with pytest.raises(ValueError, match=r"^y must be in 0..2, got values from"):
+            make(net, y)
+    with pytest.raises(ValueError, match="mend: for no class, 3, use net itself"):
+        conditioned(net, 3)
+
+
+def test_numpys_numbers_are_numbers():
+    net, xt = TwoHeaps(), randn(3, 1)
+    got = guided(net, np.int64(1), guidance_scale=np.float32(2))(xt, np.int64(5))
+    assert torch.equal(got, guided(net, 1, guidance_scale=2.0)(xt, 5))
+
+
+def test_guidance_of_x0_hat_is_guidance_of_eps_hat():
+    xt, y = randn(6, 1), torch.tensor([0, 1, 0, 1, 1, 0])
+
+    class Both(TwoHeaps):
+        def x0_hat(self, xt, t, y=None):
+            return x0_from_eps(self(xt, t, y), xt, t, schedule=SCHEDULE)
+
+    for wrapped in (conditioned(Both(), y), guided(Both(), y, guidance_scale=2.5)):
+        expected = x0_from_eps(wrapped(xt, 300), xt, 300, schedule=SCHEDULE)
+        assert_close(wrapped.x0_hat(xt, 300), expected)
+    assert not hasattr(conditioned(TwoHeaps(), y), "x0_hat")
 
 
 def test_labels_of_another_batch_are_refused_by_name():

@@ -6,15 +6,18 @@ import json
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.models import MLP, EpsFromV, EpsFromX0, UNet, UNetConfig
 from dmlib.models.blocks import ResidualBlock, SelfAttention, attend
 from dmlib.models.embedding import sinusoidal_embedding
+from dmlib.oracle import GaussianMixture, MixtureOracle
+from dmlib.parameterization import eps_from_v, eps_from_x0, v_from_x0, x0_from_v
 from dmlib.schedules import cosine_schedule
 
 SMALL = UNetConfig(
@@ -258,6 +261,19 @@ def test_wrong_input_is_refused_by_name(pair):
             net(*arguments)
 
 
+def test_numpys_integers_are_steps_and_classes(pair):
+    net, (xt, _, _) = pair
+    assert torch.equal(net(xt, np.int64(7), np.int32(1)), net(xt, 7, 1))
+
+
+@pytest.mark.parametrize("name", ["t", "y"])
+def test_a_list_of_steps_or_classes_is_told_the_mend(pair, name):
+    net, (xt, t, y) = pair
+    given = {"t": t, "y": y} | {name: [0, 1, 2]}
+    with pytest.raises(ValueError, match=rf"^{name} must .* mend: torch.tensor\({name}\)"):
+        net(xt, **given)
+
+
 def test_label_without_class_embedding_is_refused():
     net = UNet(replace(SMALL, num_classes=None))
     xt, t, y = make_input()
@@ -335,10 +351,66 @@ def test_eps_from_v_keeps_x0_hat_tame_where_all_is_noise():
 
 def test_eps_from_v_refuses_steps_beyond_the_schedule():
     wrapped, (xt, t, y) = EpsFromV(make_net(), cosine_schedule(100).alpha_bar), make_input()
-    with pytest.raises(ValueError, match=r"^t must be in 0..100, got 900"):
+    with pytest.raises(ValueError, match=r"^t must be in 0..100, got values from 1 to 900"):
         wrapped(xt, t, y)
     with pytest.raises(ValueError, match=r"^xt must have shape"):
-        wrapped(xt[..., 1:], t, y)
+        wrapped(xt[..., 1:], 5, y)
+
+
+class Wave(nn.Module):
+    """A network as others write it: no config, no num_classes, no checks, (xt, t) alone."""
+
+    def forward(self, xt, t):
+        return torch.sin(xt + t.view(-1, *(1,) * (xt.ndim - 1)))
+
+
+SCHEDULE = cosine_schedule(100)
+
+
+@pytest.mark.parametrize("net", [Wave(), MLP(2, width=8, num_classes=3)], ids=["own", "mlp"])
+@pytest.mark.parametrize("wrap", [EpsFromV, EpsFromX0])
+@pytest.mark.parametrize("given", [SCHEDULE, SCHEDULE.alpha_bar], ids=["schedule", "table"])
+def test_any_network_may_predict_v_or_x0_inside(net, wrap, given):
+    wrapped, xt = wrap(net, given), torch.randn(4, 2)
+    t = torch.tensor([1, 7, 50, 100])
+    from_v = (eps_from_v, x0_from_v), (eps_from_x0, lambda x0, xt, t, schedule: x0)
+    to_eps, to_x0 = from_v[wrap is EpsFromX0]
+    answer = net(xt, t)
+    torch.testing.assert_close(
+        wrapped(xt, t), to_eps(answer, xt, t, schedule=SCHEDULE), rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(wrapped.x0_hat(xt, t), to_x0(answer, xt, t, schedule=SCHEDULE))
+    assert wrapped.num_classes == getattr(net, "num_classes", None)
+
+
+@pytest.mark.parametrize("wrap", [EpsFromV, EpsFromX0])
+def test_the_oracle_seen_through_v_or_x0_is_the_oracle(wrap):
+    law = GaussianMixture([0.3, 0.7], [[-1.5, 0.0], [1.0, 0.5]], [0.25, 0.35])
+    oracle = MixtureOracle(law, schedule=SCHEDULE)
+    v = lambda xt, t: v_from_x0(oracle.x0_hat(xt, t), xt, t, schedule=SCHEDULE)  # noqa: E731
+    wrapped = wrap(oracle.x0_hat if wrap is EpsFromX0 else v, SCHEDULE).double()
+    xt = torch.randn(4, 2, dtype=torch.float64)
+    for t in (1, 30, 100):
+        torch.testing.assert_close(wrapped(xt, t), oracle(xt, t), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            wrapped.x0_hat(xt, t), oracle.x0_hat(xt, t), rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(("wrap", "low"), [(EpsFromV, 0), (EpsFromX0, 1)])
+def test_a_wrapped_network_refuses_a_wrong_t_and_a_wrong_answer_by_name(wrap, low):
+    wrapped, xt = wrap(Wave(), SCHEDULE), torch.randn(4, 2)
+    for t in (-1, low - 1, 101, 5.0, True, None, [1, 2, 3, 4], torch.ones(4), torch.ones(3).long()):
+        for ask in (wrapped, wrapped.x0_hat):
+            with pytest.raises(ValueError, match=r"^t must"):
+                ask(xt, t)
+    assert wrapped(xt[:0], 5).shape == (0, 2)
+    assert torch.equal(wrapped(xt, np.int64(5)), wrapped(xt, 5))
+    with pytest.raises(ValueError, match=r"^net must answer in the shape of xt, \(4, 2\), got \(4"):
+        wrap(lambda xt, t: xt[:, :1], SCHEDULE)(xt, 5)
+    for table in (100, None, cosine_schedule, SCHEDULE.beta, torch.ones(2, 2)):
+        with pytest.raises(ValueError, match=r"^alpha_bar must be a NoiseSchedule"):
+            wrap(Wave(), table)
 
 
 def test_tables_of_eps_from_v_are_no_weights():

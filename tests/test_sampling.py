@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,8 +11,13 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from dmlib.forward import q_posterior, q_sample
-from dmlib.parameterization import x0_from_eps
+from dmlib.guidance import conditioned
+from dmlib.mixture import GaussianMixture
+from dmlib.models import EpsFromV
+from dmlib.oracle import MixtureOracle
+from dmlib.parameterization import v_from_x0, x0_from_eps
 from dmlib.sampling import (
+    DPMSolver,
     Snapshot,
     clipped,
     ddim,
@@ -326,6 +332,104 @@ def test_rules_refuse_what_they_do_not_know():
             ddim_step(x, x, x, t=2, t_prev=1, schedule=schedule, eta=eta)
 
 
+@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan, "0.5", True, None, torch.tensor(0.5)])
+def test_a_rule_refuses_its_eta_where_it_is_made(eta):
+    with pytest.raises(ValueError, match=r"^eta must"):
+        ddim(eta)
+
+
+def test_a_rule_refuses_its_variance_where_it_is_made():
+    with pytest.raises(ValueError, match=r"^variance must be .*, got 'learned'"):
+        ddpm("learned")
+
+
+@pytest.mark.parametrize("step", [ddim, ddpm, dpm_solver, DPMSolver])
+def test_what_makes_a_rule_is_no_rule(step):
+    says = rf"^step must be a rule, got {step.__name__}, .* mend: {step.__name__}\(\)"
+    with pytest.raises(ValueError, match=says):
+        generate(wavy, torch.zeros(2, 2), schedule=linear_schedule(10), step=step)
+
+
+def test_a_generator_that_is_none_is_refused_before_the_walk():
+    says = r"^generator must .* got 42; mend: torch.Generator\(\).manual_seed\(42\)"
+    with pytest.raises(ValueError, match=says):
+        sample(wavy, torch.zeros(2, 2), schedule=linear_schedule(10), generator=42)
+
+
+def test_numpys_integers_are_integers():
+    schedule, x = linear_schedule(10), randn(2, 3)
+    for step in (ddpm_step, ddim_step, dpm_solver()):
+        t, t_prev = np.int64(5), np.int32(3)
+        got = step(x, x, x, t=t, t_prev=t_prev, schedule=schedule)
+        assert torch.equal(got, step(x, x, x, t=5, t_prev=3, schedule=schedule))
+    right = generate(wavy, x, schedule=schedule, times=[8, 4, 0])
+    for times in ([np.int64(8), 4, np.int64(0)], list(np.array([8, 4, 0]))):
+        assert torch.equal(generate(wavy, x, schedule=schedule, times=times), right)
+    assert spaced_times(np.int64(10), np.int64(2)) == spaced_times(10, 2)
+    assert_close(
+        generate(wavy, x, schedule=schedule, times=np.int64(4)),
+        generate(wavy, x, schedule=schedule, times=4),
+    )
+    for times in (np.array([8, 4, 0]), torch.tensor([8, 4, 0])):
+        with pytest.raises(ValueError, match=r"^times must .* mend: times.tolist\(\)"):
+            sample(wavy, x, schedule=schedule, times=times)
+
+
+@pytest.mark.parametrize(("T", "steps"), [(10, 10), (50, 50), (1000, 50)])
+def test_by_default_a_walk_takes_50_steps_or_all_there_are(T, steps):
+    walk = list(sample(wavy, randn(2, 3), schedule=linear_schedule(T, beta_T=0.02)))
+    assert [shot.t for shot in walk] == spaced_times(T, steps)
+
+
+# Zero terminal SNR: x_T holds nothing of x_0, and a denoiser that knows x0_hat can start there
+
+HEAPS = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.25, 0.35])
+ZERO_SNR = zero_terminal_snr(linear_schedule())
+
+
+class Velocity:
+    """The exact v of the heaps: E[v | x_t]."""
+
+    def __init__(self) -> None:
+        self.oracle = MixtureOracle(HEAPS, schedule=ZERO_SNR)
+
+    def __call__(self, xt, t, y=None):
+        return v_from_x0(self.oracle.x0_hat(xt, t), xt, t, schedule=ZERO_SNR)
+
+
+@pytest.mark.parametrize("make", [ddim, lambda: ddim(1.0), ddpm, lambda: ddpm("beta"), dpm_solver])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+def test_zero_terminal_snr_is_sampled_from_T_with_the_right_moments(make, wrapped):
+    net = EpsFromV(Velocity(), ZERO_SNR)
+    if wrapped:
+        net = clipped(conditioned(net, 0), schedule=ZERO_SNR, low=-9, high=9)
+    xT, n = randn(4000, 1), 4000
+    x = generate(net, xT, schedule=ZERO_SNR, step=make(), times=200, generator=seeded(1))
+    mean, std = float(HEAPS.mean()), float(HEAPS.cov().sqrt())
+    # Four standard errors, and 0.03 for 200 steps instead of 1000.
+    assert abs(float(x.mean()) - mean) < 4 * std / math.sqrt(n) + 0.03
+    assert abs(float(x.std()) - std) < 4 * std / math.sqrt(2 * n) + 0.03
+    assert abs(float((x < -0.3).double().mean()) - 0.3) < 4 * math.sqrt(0.21 / n) + 0.01
+
+
+def test_at_zero_snr_the_snapshot_holds_the_answer_and_the_step_is_that_of_ddim():
+    xT = randn(5, 1)
+    shots = list(
+        sample(EpsFromV(Velocity(), ZERO_SNR), xT, schedule=ZERO_SNR, times=[1000, 400, 0])
+    )
+    assert_close(shots[0].x0_hat, HEAPS.mean().expand(5, 1), rtol=0, atol=1e-6)
+    assert torch.equal(shots[0].eps_hat, xT)
+    bar = ZERO_SNR.alpha_bar[400]
+    assert_close(shots[1].xt, bar.sqrt() * shots[0].x0_hat + (1 - bar).sqrt() * xT)
+
+
+def test_a_start_at_zero_snr_without_x0_hat_is_refused_at_once_with_the_mend():
+    xT = randn(5, 1)
+    with pytest.raises(ValueError, match=r"^net must answer x0_hat.*EpsFromV.*start at t = 999"):
+        sample(wavy, xT, schedule=ZERO_SNR)
+    assert torch.isfinite(generate(wavy, xT, schedule=ZERO_SNR, times=[999, 500, 0])).all()
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -352,7 +456,7 @@ def test_rules_refuse_what_they_do_not_know():
 )
 def test_sample_refuses_bad_input_by_name_and_at_once(change, name):
     good = {"net": wavy, "xT": torch.zeros(2, 2), "schedule": linear_schedule(10), "times": 5}
-    with pytest.raises(ValueError, match=f"^{name} must"):
+    with pytest.raises(ValueError, match=rf"^{name}(\[\d\])? must"):
         sample(**{**good, **change})
 
 

@@ -2,6 +2,6 @@
 
 from dmlib.models.mlp import MLP
 from dmlib.models.unet import UNet, UNetConfig
-from dmlib.models.velocity import EpsFromV
+from dmlib.models.velocity import EpsFromV, EpsFromX0
 
-__all__ = ["MLP", "EpsFromV", "UNet", "UNetConfig"]
+__all__ = ["MLP", "EpsFromV", "EpsFromX0", "UNet", "UNetConfig"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dmlib._validate import check_float
+from dmlib._validate import as_index, check_float
 
 
 def check_inputs(
@@ -53,27 +53,16 @@ def check_index(
     *,
     batch: int,
     device: torch.device,
+    low: int = 0,
     high: int | None = None,
 ) -> Tensor:
-    """Return `index` as an int64 (B,) tensor on `device`, all in 0..high, or raise ValueError."""
-    if isinstance(index, bool) or not isinstance(index, (int, Tensor)):
-        raise ValueError(
-            f"{name} must be an int or an int64 tensor of shape ({batch},), "
-            f"got {type(index).__name__}"
-        )
-    index = torch.as_tensor(index, device=device)
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
-        raise ValueError(f"{name} must hold integers, got {index.dtype}; mend: {name}.long()")
-    index = index.long()
-    if index.ndim == 0:
-        index = index.expand(batch)
-    if index.shape != (batch,):
-        raise ValueError(f"{name} must have shape (B,) = ({batch},), got {tuple(index.shape)}")
+    """Return `index` as an int64 (B,) tensor on `device`, all in low..high, or raise ValueError."""
+    index = as_index(name, index, batch=batch, device=device)
     if device.type == "cpu" and batch:
-        low, top = (int(v) for v in index.aminmax())
-        if low < 0 or (high is not None and top > high):
-            expected = ">= 0" if high is None else f"in 0..{high}"
-            raise ValueError(f"{name} must be {expected}, got values from {low} to {top}")
+        least, most = (int(v) for v in index.aminmax())
+        if least < low or (high is not None and most > high):
+            expected = f">= {low}" if high is None else f"in {low}..{high}"
+            raise ValueError(f"{name} must be {expected}, got values from {least} to {most}")
     return index
 
 
