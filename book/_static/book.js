@@ -9,6 +9,7 @@ async function reachable() {
     for (const node of document.querySelectorAll(wide)) {
       const scrolls = getComputedStyle(node).overflowX !== "visible" && node.scrollWidth > node.clientWidth;
       if (scrolls) node.tabIndex = 0;
+      if (node.querySelector(":scope > img.plot")) node.classList.toggle("swipe", scrolls);
     }
   };
   mark();
