@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dmlib._validate import check_float
+from dmlib._validate import check_float, check_generator, check_int
 from dmlib.data import to_uint8, to_unit
+from dmlib.forward import noise_like
 from dmlib.guidance import Conditional, conditioned, guided
 from dmlib.metrics import (
     Features,
@@ -61,6 +62,7 @@ class Judge:
         check_float("samples", samples)
         if labels.shape != (len(samples),):
             raise ValueError(f"labels must be ({len(samples)},), got {tuple(labels.shape)}")
+        samples, labels = (x.to(self.reference.device) for x in (samples, labels))
         features = self._of(samples)
         spread = frechet_spread(
             features, self.reference, resamples=10, generator=torch.Generator().manual_seed(seed)
@@ -101,6 +103,7 @@ def class_samples(
     step: Step = ddim(),  # noqa: B008 (a pure function)
     times: int = 50,
     guidance_scale: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """n samples, as many of each of ten classes, always from the same noise; x0_hat is clipped.
 
@@ -111,20 +114,25 @@ def class_samples(
         step: the sampler's rule.
         times: number of its steps.
         guidance_scale: see `guided`; 1 is plain conditioning.
+        generator: for other noise, on any device; if None, one on the CPU with the seed 1.
 
     Returns:
-        samples (n, 1, 28, 28) and labels (n,).
+        samples (n, 1, 28, 28) and labels (n,), on the device of the network's weights.
 
     Raises:
-        ValueError: n is no positive multiple of 10.
+        ValueError: n is no positive multiple of 10, or an argument of `generate` does not fit.
     """
-    if n < 10 or n % 10:
+    if check_int("n", n, low=10) % 10:
         raise ValueError(f"n must be a positive multiple of 10, got {n}")
-    generator = torch.Generator().manual_seed(1)
+    check_generator(generator)
+    if generator is None:
+        generator = torch.Generator().manual_seed(1)
+    weights = net.parameters() if isinstance(net, nn.Module) else iter(())
+    device = next((weight.device for weight in weights), torch.device("cpu"))
     parts = []
     for size in [100] * (n // 100) + [n % 100] * (n % 100 > 0):
-        y = torch.arange(size) % 10
-        xT = torch.randn((size, 1, 28, 28), generator=generator)
+        y = torch.arange(size, device=device) % 10
+        xT = noise_like(torch.empty((size, 1, 28, 28), device=device), generator)
         plain = guidance_scale == 1
         net_y = conditioned(net, y) if plain else guided(net, y, guidance_scale=guidance_scale)
         denoiser = clipped(net_y, schedule=schedule)

@@ -8,16 +8,25 @@ with others in this space only: it is not the FID of the literature (that is in 
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmlib._validate import check_float
+from dmlib._frechet import FeatureStats, frechet_distance, frechet_floor, frechet_spread
+from dmlib._validate import check_float, check_int
 from dmlib.checkpoint import ASSETS, read
+
+__all__ = [
+    "FEATURES",
+    "FeatureStats",
+    "Features",
+    "features_of",
+    "frechet_distance",
+    "frechet_floor",
+    "frechet_spread",
+    "nearest_neighbours",
+]
 
 FEATURES = ASSETS / "fashion_features.safetensors"
 
@@ -72,139 +81,29 @@ def features_of(x: Tensor, net: nn.Module, *, batch_size: int = 500) -> Tensor:
 
     Args:
         x: (N, 1, 28, 28), images in [-1, 1], N >= 1.
-        net: Features.trained(), or any module from images to (B, D).
+        net: Features.trained(), or any module from images to (B, D); for the call it is put into
+            evaluation mode, where features do not depend on the batch and nothing is learned.
         batch_size: images at a time, >= 1.
 
     Returns:
         (N, D), float64.
+
+    Raises:
+        ValueError: x holds no images, net is no module or batch_size < 1.
     """
     check_float("x", x)
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(f"x must be (N, ...) with N >= 1, got {tuple(x.shape)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-    return torch.cat([net(part).double() for part in x.split(batch_size)])
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureStats:
-    """Mean, covariance and number of a set of features; all that the Fréchet distance looks at.
-
-    Args:
-        mean: (D,), float64.
-        cov: (D, D), float64, symmetric and without negative eigenvalues.
-        n: how many features they come from.
-    """
-
-    mean: Tensor
-    cov: Tensor
-    n: int
-
-    @classmethod
-    def of(cls, features: Tensor) -> FeatureStats:
-        """Statistics of features (N, D), N >= 2; the covariance divides by N - 1.
-
-        Warns:
-            RuntimeWarning: N <= D, so that the covariance is singular and distances are too large.
-
-        Raises:
-            ValueError: features are not finite floating point of shape (N, D), N >= 2.
-        """
-        check_float("features", features)
-        if features.ndim != 2 or len(features) < 2 or features.shape[1] == 0:
-            raise ValueError(f"features must be (N, D), N >= 2, got {tuple(features.shape)}")
-        n, D = features.shape
-        if n <= D:
-            warnings.warn(
-                f"{n} features in {D} dimensions have a singular covariance: take N > D",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        x = features.double()
-        centred = x - x.mean(0)
-        return cls(x.mean(0), centred.mT @ centred / (n - 1), n)
-
-    @cached_property
-    def root(self) -> Tensor:
-        """The symmetric square root of cov, (D, D)."""
-        values, vectors = torch.linalg.eigh(self.cov)
-        # Rounding leaves a singular covariance with eigenvalues of about -1e-16.
-        return vectors * values.clamp(min=0).sqrt() @ vectors.mT
-
-
-def frechet_distance(a: Tensor | FeatureStats, b: Tensor | FeatureStats) -> float:
-    """Squared Fréchet distance of the Gaussians with the means and covariances of a and b.
-
-    d^2 = ||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2), and the last trace is the
-    sum of the singular values of C_a^1/2 C_b^1/2: no root of a matrix that is not symmetric, no
-    complex numbers.
-    Source: Dowson & Landau 1982; Heusel et al. 2017, eq. 6; the book's equation eq-frechet.
-
-    Args:
-        a, b: features (N, D), or their FeatureStats.
-
-    Returns:
-        d^2 >= 0. With finitely many samples it is too large on average: see frechet_floor.
-
-    Raises:
-        ValueError: a or b is not a set of features, or their D differ.
-    """
-    a, b = (s if isinstance(s, FeatureStats) else FeatureStats.of(s) for s in (a, b))
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(f"a and b must have the same D, got {len(a.mean)} and {len(b.mean)}")
-    overlap = torch.linalg.svdvals(a.root @ b.root).sum()
-    squared = ((a.mean - b.mean) ** 2).sum() + a.cov.trace() + b.cov.trace() - 2 * overlap
-    return max(float(squared), 0.0)
-
-
-def frechet_floor(
-    a: Tensor, b: Tensor, *, n: int, resamples: int = 20, generator: torch.Generator | None = None
-) -> Tensor:
-    """The distance that a perfect generator would get: n real images of a against all of b.
-
-    Args:
-        a, b: features (N, D) of two sets of real images, for example training and test.
-        n: how many samples one means to judge, 2..N.
-        resamples: how many times n rows of a are drawn without replacement, >= 1.
-        generator: for the draws.
-
-    Returns:
-        (resamples,) distances; their mean is the floor, and no n samples are expected below it.
-    """
-    if not 2 <= n <= len(a):
-        raise ValueError(f"n must be in 2..{len(a)}, got {n}")
-    _check_resamples(resamples)
-    whole = FeatureStats.of(b)
-    draws = (torch.randperm(len(a), generator=generator)[:n] for _ in range(resamples))
-    return torch.tensor([frechet_distance(a[rows], whole) for rows in draws], dtype=torch.float64)
-
-
-def frechet_spread(
-    samples: Tensor, data: Tensor, *, resamples: int = 20, generator: torch.Generator | None = None
-) -> Tensor:
-    """How far the distance would move with other samples: the bootstrap over the samples' rows.
-
-    Args:
-        samples: features (N, D) of what is judged; rows are drawn with replacement.
-        data: features (M, D) of the reference, which stays.
-        resamples: how many times, >= 1.
-        generator: for the draws.
-
-    Returns:
-        (resamples,) distances. Report their standard deviation; their mean lies above the
-        distance itself, because a resample holds fewer different rows.
-    """
-    _check_resamples(resamples)
-    whole, n = FeatureStats.of(data), len(samples)
-    draws = (torch.randint(n, (n,), generator=generator) for _ in range(resamples))
-    return torch.tensor(
-        [frechet_distance(samples[rows], whole) for rows in draws], dtype=torch.float64
-    )
-
-
-def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise ValueError(f"resamples must be >= 1, got {resamples}")
+    batch_size = check_int("batch_size", batch_size, low=1)
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"net must be a torch.nn.Module, got {type(net).__name__}")
+    in_training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        return torch.cat([net(part).double() for part in x.split(batch_size)])
+    finally:
+        for module in in_training:  # not net.train(): some parts may have been frozen
+            module.training = True
 
 
 @torch.no_grad()
@@ -235,8 +134,7 @@ def nearest_neighbours(
             f"samples must be (B, ...) of data's shape per point {tuple(data.shape[1:])}, "
             f"got {tuple(samples.shape)}"
         )
-    if chunk < 1:
-        raise ValueError(f"chunk must be >= 1, got {chunk}")
+    chunk = check_int("chunk", chunk, low=1)
     x = samples.double().flatten(1)
     best = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
     index = torch.zeros(len(x), dtype=torch.int64, device=x.device)

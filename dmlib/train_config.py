@@ -5,6 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from dmlib._validate import check_int, check_real
+
+RANGES = {  # of what is no whole number
+    "learning_rate": "(0, inf)",
+    "hold": "[0, 1)",
+    "weight_decay": "[0, inf)",
+    "grad_clip": "(0, inf)",
+    "ema_decay": "[0, 1)",
+    "label_dropout": "[0, 1]",
+}
+LEAST = {"steps": 1, "warmup": 0, "accumulation": 1, "t_buckets": 1, "seed": None}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -13,11 +25,12 @@ class TrainConfig:
     Args:
         steps: of the optimizer, in all.
         learning_rate: of AdamW, at its highest.
-        warmup: steps over which the rate rises from 0.
+        warmup: steps over which the rate rises from 0; if None, 500 or a tenth of `steps` where
+            that is less (and a number once it is made).
         hold: share of the steps after the warm-up that keep the highest rate.
         decay: how it falls to 0 afterwards: "cosine", "linear" or "none".
         weight_decay: of AdamW.
-        grad_clip: the gradient's norm is cut to this.
+        grad_clip: the gradient's norm is cut to this; 1e9 cuts nothing (JSON knows no infinity).
         ema_decay: of the averaged copy.
         label_dropout: share of labels replaced by the null class, for guidance.
         accumulation: batches that are added up to one step.
@@ -35,7 +48,7 @@ class TrainConfig:
 
     steps: int
     learning_rate: float = 2e-3
-    warmup: int = 500
+    warmup: int | None = None
     hold: float = 0.0
     decay: str = "cosine"
     weight_decay: float = 0.0
@@ -50,22 +63,17 @@ class TrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 1), ("accumulation", 1), ("t_buckets", 1), ("warmup", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be >= {low}, got {getattr(self, name)}")
-        for name in ("learning_rate", "grad_clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        set_ = object.__setattr__  # for it is frozen, and JSON knows no numbers of numpy
+        if self.warmup is None:
+            set_(self, "warmup", min(500, check_int("steps", self.steps, low=1) // 10))
+        for name, low in LEAST.items():
+            set_(self, name, check_int(name, getattr(self, name), low=low))
+        for name, within in RANGES.items():
+            set_(self, name, check_real(name, getattr(self, name), within))
         if self.decay not in ("cosine", "linear", "none"):
             raise ValueError(f'decay must be "cosine", "linear" or "none", got {self.decay!r}')
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        if not 0 <= self.hold < 1:
-            raise ValueError(f"hold must lie in [0, 1), got {self.hold}")
         if self.weighting not in ("simple", "v"):
             raise ValueError(f'weighting must be "simple" or "v", got {self.weighting!r}')
-        if not 0 <= self.label_dropout <= 1:
-            raise ValueError(f"label_dropout must lie in [0, 1], got {self.label_dropout}")
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

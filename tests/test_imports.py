@@ -20,7 +20,7 @@ LIBRARY = ROOT / "dmlib"
 # inside its own package; what the core does not name is an application and stands above it all.
 LAYERS = (
     ("_files", "_validate", "_normal"),
-    ("schedules",),
+    ("schedules", "_frechet"),
     ("forward", "_card", "_training_inputs"),
     ("parameterization", "models", "ema", "train_config", "precision"),
     ("mixture", "losses", "bound", "steps", "checkpoint"),

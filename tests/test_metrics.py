@@ -46,7 +46,8 @@ def skewed(n: int, D: int, seed: int) -> torch.Tensor:
 def test_frechet_equals_the_closed_form_in_one_dimension():
     # d^2 = (m_a - m_b)^2 + (s_a - s_b)^2
     a, b = (
-        FeatureStats(torch.tensor([m]), torch.tensor([[s * s]]), 9) for m, s in ((1, 2.0), (4, 0.5))
+        FeatureStats(torch.tensor([m], dtype=F64), torch.tensor([[s * s]], dtype=F64), 9)
+        for m, s in ((1, 2.0), (4, 0.5))
     )
     assert frechet_distance(a, b) == pytest.approx(9 + 2.25, rel=1e-6)
 
@@ -153,10 +154,38 @@ def test_frechet_refuses_bad_input_by_name():
             frechet_distance(bad, x)
     with pytest.raises(ValueError, match=r"^a and b must have the same D, got 3 and 2"):
         frechet_distance(x, x[:, :2])
-    with pytest.raises(ValueError, match=r"^n must be in 2..20"):
+    with pytest.raises(ValueError, match=r"^n must be an integer in 2..20, got 21"):
         frechet_floor(x, x, n=21)
     with pytest.raises(ValueError, match=r"^resamples must"):
         frechet_spread(x, x, resamples=0)
+    for f in (
+        lambda g: frechet_floor(x, x, n=5, generator=g),
+        lambda g: frechet_spread(x, x, generator=g),
+    ):
+        with pytest.raises(ValueError, match=r"^generator must"):
+            f(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mean": torch.zeros(3)}, r"mean must be float64, got torch.float32; mend: mean.double"),
+        ({"mean": [0.0, 0.0, 0.0]}, "mean must be a torch.Tensor, got list"),
+        ({"mean": torch.zeros(3, 1, dtype=F64)}, r"mean must have shape \(D,\), got \(3, 1\)"),
+        ({"cov": torch.eye(3)}, "cov must be float64"),
+        ({"cov": torch.ones(3, dtype=F64)}, r"cov must have shape \(3, 3\), got \(3,\)"),
+        ({"cov": torch.eye(2, dtype=F64)}, r"cov must have shape \(3, 3\), got \(2, 2\)"),
+        ({"cov": math.nan * torch.eye(3, dtype=F64)}, "cov must be finite"),
+        ({"cov": torch.ones(3, 3, dtype=F64).triu()}, "cov must be symmetric, .* differ by 1"),
+        ({"n": 0}, "n must be an integer >= 1"),
+        ({"n": 9.0}, "n must be an integer >= 1, got 9.0; mend: 9"),
+    ],
+)
+def test_statistics_refuse_what_is_none_by_name(change, says):
+    right = {"mean": torch.zeros(3, dtype=F64), "cov": torch.eye(3, dtype=F64), "n": 9}
+    assert frechet_distance(FeatureStats(**right), FeatureStats(**right)) == 0
+    with pytest.raises(ValueError, match=f"^{says}"):
+        FeatureStats(**{**right, **change})
 
 
 # The shipped features
@@ -178,6 +207,28 @@ def test_shipped_features_do_not_depend_on_the_batch():
     together, alone = features_of(x, net), features_of(x, net, batch_size=1)
     assert together.shape == (10, 64)
     assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_features_of_a_network_in_training_are_those_in_evaluation_and_change_nothing():
+    """Batch norm in training mode would mix a batch and move its statistics; dropout would draw."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(9, 5), torch.nn.BatchNorm1d(5), torch.nn.Dropout(0.5)
+    )
+    x = torch.randn(12, 1, 3, 3)
+    net.train()
+    net[3].eval()  # one part is frozen, and stays it
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    together, alone = features_of(x, net), features_of(x, net, batch_size=1)
+    assert [m.training for m in net.modules()] == [True, True, True, True, False]
+    assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    assert_close(net.state_dict(), before, rtol=0, atol=0)
+    assert_close(together, net.eval()(x).double(), rtol=1e-5, atol=1e-6)
+
+
+def test_features_refuse_what_is_no_network():
+    with pytest.raises(ValueError, match=r"^net must be a torch.nn.Module, got str"):
+        features_of(torch.zeros(2, 1, 28, 28), "inception")
 
 
 def test_features_tell_noise_from_smooth_pictures():
