@@ -15,7 +15,7 @@ from torch import nn
 
 from dmlib.models import MLP, EpsFromV, EpsFromX0, UNet, UNetConfig
 from dmlib.models.blocks import ResidualBlock, SelfAttention, attend
-from dmlib.models.embedding import sinusoidal_embedding
+from dmlib.models.embedding import Conditioning, sinusoidal_embedding
 from dmlib.oracle import GaussianMixture, MixtureOracle
 from dmlib.parameterization import eps_from_v, eps_from_x0, v_from_x0, x0_from_v
 from dmlib.schedules import cosine_schedule
@@ -224,14 +224,58 @@ def test_config_survives_json():
         ({"blocks": 0}, "blocks must be an integer >= 1, got 0"),
         ({"emb_dim": 7}, "emb_dim must be even"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
-        ({"num_classes": 0}, "num_classes must be None or >= 1"),
+        ({"num_classes": 0}, "num_classes must be None or an integer >= 1, got 0"),
+        ({"num_classes": 10.0}, "num_classes must be None or .* got 10.0; mend: 10"),
+        ({"num_classes": True}, "num_classes must be None or an integer >= 1, got True"),
+        ({"image_size": True}, "image_size must be an integer >= 1, got True"),
+        ({"attention": 4}, r"attention must be a tuple of integers, got 4; mend: \(4,\)"),
+        ({"attention": ("4",)}, r"attention\[0\] must be an integer, got '4'; mend: 4"),
+        ({"attention": True}, "attention must be a tuple of integers, got True"),
+        ({"widths": 64}, r"widths must be a tuple of integers, got 64; mend: \(64,\)"),
+        ({"widths": "64"}, "widths must be a tuple of integers, got '64'"),
+        ({"widths": (16.0, 24)}, r"widths\[0\] must be an integer >= 1, got 16.0; mend: 16"),
+        ({"dropout": None}, r"dropout must be a number in \[0, 1\), got None"),
     ],
 )
 def test_impossible_shape_is_refused_by_name(change, message):
-    if change.get("image_size"):
+    if change.get("image_size") == 30:
         change = {**change, "patch": 2, "attention": ()}
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **{"attention": (4,), **change})
+
+
+def test_by_default_the_smallest_map_attends():
+    assert UNetConfig() == UNetConfig(attention=(7,))
+    assert UNetConfig(image_size=32, channels=3).attention == (8,)
+    assert UNetConfig(widths=[16, 16], patch=2) == UNetConfig(
+        widths=(16, 16), patch=2, attention=[7]
+    )
+    assert UNetConfig(image_size=np.int64(32)).attention == (8,)
+    assert json.loads(json.dumps(asdict(UNetConfig(widths=(16,)))))["attention"] == [28]
+    with pytest.raises(ValueError, match=r"attention must name sizes .* mend: None for the small"):
+        UNetConfig(image_size=32, attention=(7,))
+    with pytest.raises(ValueError, match="config must be a UNetConfig, got dict"):
+        UNet({"image_size": 28})
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: MLP(2.0), "dim must be an integer >= 1, got 2.0; mend: 2"),
+        (lambda: MLP(0), "dim must be an integer >= 1, got 0"),
+        (lambda: MLP("2"), "dim must be an integer >= 1, got '2'; mend: 2"),
+        (lambda: MLP(2, width=7), "width must be even, got 7; mend: 8"),
+        (lambda: MLP(2, depth=0), "depth must be an integer >= 1, got 0"),
+        (lambda: MLP(2, num_classes=-1), "num_classes must be None or an integer >= 1, got -1"),
+        (lambda: MLP(2, num_classes=0), "num_classes must be None or an integer >= 1, got 0"),
+        (lambda: MLP(2, num_classes=3.0), "num_classes must be None .* got 3.0; mend: 3"),
+        (lambda: Conditioning(3), "dim must be even, got 3; mend: 4"),
+        (lambda: Conditioning(4, num_classes=-1), "num_classes must be None or an integer >= 1"),
+    ],
+)
+def test_impossible_parts_are_refused_by_name(make, says):
+    with pytest.raises(ValueError, match=f"^{says}"):
+        make()
 
 
 def test_wrong_input_is_refused_by_name(pair):

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dmlib._validate import check_classes, check_int
+
 
 def sinusoidal_embedding(t: Tensor, dim: int, *, max_period: float = 10_000.0) -> Tensor:
     """Write the step t as `dim` numbers: cosines and sines of geometrically spaced frequencies.
@@ -47,10 +49,16 @@ class Conditioning(nn.Module):
     Args:
         dim: length of the vector, even.
         num_classes: rows of E besides the null class; None leaves E out.
+
+    Raises:
+        ValueError: dim is odd or below 2, or num_classes is neither None nor >= 1.
     """
 
     def __init__(self, dim: int, *, num_classes: int | None = None) -> None:
         super().__init__()
+        dim, num_classes = check_int("dim", dim, low=2), check_classes(num_classes)
+        if dim % 2:
+            raise ValueError(f"dim must be even, got {dim}; mend: {dim + 1}")
         self.dim = dim
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = None if num_classes is None else nn.Embedding(num_classes + 1, dim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmlib._validate import check_classes, check_int
 from dmlib.models._inputs import check_inputs
 from dmlib.models.blocks import zeroed
 from dmlib.models.embedding import Conditioning
@@ -29,11 +30,10 @@ class MLP(nn.Module):
         self, dim: int, *, width: int = 128, depth: int = 3, num_classes: int | None = None
     ) -> None:
         super().__init__()
-        for name, value, low in (("dim", dim, 1), ("width", width, 2), ("depth", depth, 1)):
-            if value < low:
-                raise ValueError(f"{name} must be >= {low}, got {value}")
+        dim, depth = check_int("dim", dim, low=1), check_int("depth", depth, low=1)
+        width, num_classes = check_int("width", width, low=2), check_classes(num_classes)
         if width % 2:
-            raise ValueError(f"width must be even, got {width}")
+            raise ValueError(f"width must be even, got {width}; mend: {width + 1}")
         self.dim, self.num_classes = dim, num_classes
         self.conditioning = Conditioning(width, num_classes=num_classes)
         self.stem = nn.Linear(dim, width)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmlib._validate import check_classes, check_int, check_ints, check_real
 from dmlib.models._inputs import check_inputs
 from dmlib.models.blocks import Downsample, ResidualBlock, SelfAttention, Stage, Upsample, zeroed
 from dmlib.models.embedding import Conditioning
@@ -22,7 +23,8 @@ class UNetConfig:
         channels: of the images.
         widths: channels of the feature maps, one entry a level; each level halves the size.
         blocks: residual blocks a level, on the way down and again on the way up.
-        attention: sizes of feature maps that get self-attention (the middle always has it).
+        attention: sizes of feature maps that get self-attention (the middle always has it); None
+            for the smallest map (and a tuple once it is made).
         heads: of the self-attention.
         emb_dim: length of the conditioning vector.
         num_classes: None for an unconditional network; the null class is num_classes.
@@ -38,7 +40,7 @@ class UNetConfig:
     channels: int = 1
     widths: tuple[int, ...] = (64, 128, 128)
     blocks: int = 2
-    attention: tuple[int, ...] = (7,)
+    attention: tuple[int, ...] | None = None
     heads: int = 4
     emb_dim: int = 128
     num_classes: int | None = None
@@ -47,26 +49,26 @@ class UNetConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        # JSON has lists only and knows no numbers of numpy: a card's configuration comes back
+        # equal to the one that went in.
+        set_ = object.__setattr__
         for name in ("image_size", "channels", "blocks", "heads", "emb_dim", "patch", "groups"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        # JSON has lists only: a card's configuration comes back equal to the one that went in.
-        object.__setattr__(self, "widths", tuple(self.widths))
-        object.__setattr__(self, "attention", tuple(self.attention))
+            set_(self, name, check_int(name, getattr(self, name), low=1))
+        set_(self, "widths", check_ints("widths", self.widths, low=1))
         if not self.widths:
             raise ValueError("widths must have at least one entry")
+        if self.attention is None:
+            set_(self, "attention", self.sizes[-1:])
+        set_(self, "attention", check_ints("attention", self.attention))
+        set_(self, "num_classes", check_classes(self.num_classes))
+        set_(self, "dropout", check_real("dropout", self.dropout, "[0, 1)"))
         for width in self.widths:
-            if width < 1 or width % self.groups or width % self.heads:
+            if width % self.groups or width % self.heads:
                 raise ValueError(
                     f"widths must be multiples of groups={self.groups} and heads={self.heads}, "
                     f"got {width}"
                 )
         self._check_sizes()
-        if self.num_classes is not None and self.num_classes < 1:
-            raise ValueError(f"num_classes must be None or >= 1, got {self.num_classes}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         if self.emb_dim % 2:
             raise ValueError(f"emb_dim must be even, got {self.emb_dim}")
 
@@ -81,7 +83,8 @@ class UNetConfig:
         for size in self.attention:
             if size not in self.sizes:
                 raise ValueError(
-                    f"attention must name sizes of feature maps, {self.sizes}, got {size}"
+                    f"attention must name sizes of feature maps, {self.sizes}, got {size}; "
+                    "mend: None for the smallest"
                 )
 
     @property
@@ -98,10 +101,15 @@ class UNet(nn.Module):
 
     Args:
         config: the shape.
+
+    Raises:
+        ValueError: config is no UNetConfig.
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
+        if not isinstance(config, UNetConfig):
+            raise ValueError(f"config must be a UNetConfig, got {type(config).__name__}")
         self.config = config
         first, last = config.widths[0], config.widths[-1]
         folded = config.channels * config.patch**2
