@@ -10,6 +10,8 @@ import reprlib
 import torch
 from torch import Tensor
 
+FINITE = "(-inf, inf)"  # an interval, see check_real
+
 
 def check_float(name: str, x: Tensor) -> None:
     """Raise unless `x` is a floating-point tensor without NaN or infinity."""
@@ -119,16 +121,18 @@ def check_classes(num_classes: object) -> int | None:
     return whole
 
 
-def check_real(name: str, value: object, within: str = "(-inf, inf)") -> float:
+def check_real(name: str, value: object, within: str = FINITE) -> float:
     """Return `value` as a float within an interval such as "[0, 1)", or raise ValueError."""
     low, high = (float(end) for end in within[1:-1].split(","))
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         mend = f"{name}.item()" if isinstance(value, Tensor) and value.numel() == 1 else None
-        raise ValueError(f"{name} must be a number in {within}, {_got(value, mend)}")
+        kind = "a finite number" if within == FINITE else f"a number in {within}"
+        raise ValueError(f"{name} must be {kind}, {_got(value, mend)}")
     above = value >= low if within[0] == "[" else value > low
     below = value <= high if within[-1] == "]" else value < high
     if not (above and below):
-        raise ValueError(f"{name} must lie in {within}, got {value}")
+        kind = "be finite" if within == FINITE else f"lie in {within}"
+        raise ValueError(f"{name} must {kind}, got {value}")
     return float(value)
 
 
@@ -151,8 +155,11 @@ def _whole(value: object) -> int | None:
 
 
 def _is_array(value: object) -> bool:
-    """Whether torch.tensor(value) may be what was meant: a list, a tuple, an array of numpy."""
-    return isinstance(value, (list, tuple)) or hasattr(value, "__array__")
+    """Whether torch.tensor(value) may be what was meant: a list or an array of numpy.
+
+    A tuple is rather a shape, or the answer of a network that gives several.
+    """
+    return isinstance(value, list) or hasattr(value, "__array__")
 
 
 def _got(value: object, mend: object = None) -> str:

@@ -83,7 +83,9 @@ def guided(net: Conditional, y: int | Tensor, *, guidance_scale: float) -> Denoi
 
 def _check_y(y: int | Tensor, net: Conditional) -> None:
     """Raise unless y holds whole numbers, and classes of the net where it says num_classes."""
-    labels = as_index("y", y, batch=len(y) if isinstance(y, Tensor) and y.ndim == 1 else 1)
+    if isinstance(y, Tensor) and y.ndim > 1:
+        raise ValueError(f"y must have shape (B,), got {tuple(y.shape)}")
+    labels = as_index("y", y, batch=y.numel() if isinstance(y, Tensor) else 1)
     K = getattr(net, "num_classes", None)
     if K is None or not labels.numel():
         return
