@@ -160,7 +160,7 @@ def _roots(
         at_zero = int(t[(alpha_bar[t.cpu()] == 0).to(t.device)][0])
         raise ValueError(
             f"t must be a step with alpha_bar_t > 0, got t = {at_zero}, where x_t is all noise and "
-            f"{name} does not tell x0; mend: a network that predicts v (dmlib.models.EpsFromV, whose "
+            f"{name} does not tell x0; mend: predict v (dmlib.models.EpsFromV, whose "
             f"x0_hat does), or start at t = {at_zero - 1}"
         )
     wide = xt.new_empty(xt.shape[:1] + (1,) * (xt.ndim - 1), dtype=_wide(xt.dtype))

@@ -195,7 +195,7 @@ def _bars(
     if bar_t == 0:
         raise ValueError(
             f"t must be a step with alpha_bar_t > 0, got t = {t}, where x_t is all noise and "
-            f"eps_hat does not tell x0; mend: dmlib.sampling.sample with a denoiser that has x0_hat "
+            f"eps_hat does not tell x0; mend: `sample` with a denoiser that has x0_hat "
             f"(EpsFromV does), or start at t = {t - 1}"
         )
     return bar_t, bar_prev
