@@ -84,7 +84,8 @@ def test_phone_shows_plots_with_letters_that_can_be_read(book, visit):
     figure = plots.first.locator("xpath=..")
     assert figure.evaluate("node => node.tabIndex") == 0  # the arrow keys reach the rest of it
     caption = figure.locator("figcaption").bounding_box()
-    assert caption["x"] >= 0 and caption["x"] + caption["width"] <= 390
+    assert caption["x"] >= 0
+    assert caption["x"] + caption["width"] <= 390
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -122,7 +123,8 @@ def test_every_picture_has_a_text(name):
     for image in soup(name).select("article img"):
         text = image.get("alt", "")
         assert len(text) > 15, image.get("src")
-        assert "_build" not in text and "_images" not in text
+        assert "_build" not in text
+        assert "_images" not in text
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
