@@ -33,7 +33,7 @@ def cells(text):
     """(tags, source) of every code cell."""
     found = re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     for body in found:
-        tags = re.match(r":tags: \[(.*?)\]\n", body)
+        tags = re.match(r"(?:---\n)?:?tags: \[(.*?)\]\n", body)
         yield (tags[1].split(", ") if tags else []), body
 
 
