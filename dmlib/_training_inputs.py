@@ -47,21 +47,23 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
     if x0.ndim < 2 or not x0.numel():
         raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
     if y is not None:
-        _check_labels(y, size=len(x0), num_classes=num_classes)
+        if num_classes is None:
+            raise ValueError(
+                "batches hold labels, but net has no classes (num_classes is None); mend: yield "
+                "(x0, None), or give net its num_classes"
+            )
+        check_labels("y", y, size=len(x0), num_classes=num_classes)
 
 
-def _check_labels(y: Any, *, size: int, num_classes: int | None) -> None:
-    if num_classes is None:
-        raise ValueError(
-            "batches hold labels, but net has no classes (num_classes is None); mend: yield "
-            "(x0, None), or give net its num_classes"
-        )
+def check_labels(name: str, y: Any, *, size: int, num_classes: int) -> None:
+    """Raise unless `y` is (size,) int64 in 0..num_classes-1: the null class is no label."""
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (size,):
-        raise ValueError(f"y must be an int64 tensor ({size},) or None, got {_described(y)}")
+        raise ValueError(f"{name} must be an int64 tensor ({size},) or None, got {_described(y)}")
     if y.device.type == "cpu" and (int(y.min()) < 0 or int(y.max()) >= num_classes):
         raise ValueError(
-            f"y must be in 0..{num_classes - 1}, got values from {int(y.min())} to {int(y.max())} "
-            f"({num_classes} is the null class); mend: y - 1 where labels begin with 1"
+            f"{name} must be in 0..{num_classes - 1}, got values from {int(y.min())} to "
+            f"{int(y.max())} ({num_classes} is the null class); mend: {name} - 1 where labels "
+            "begin with 1"
         )
 
 

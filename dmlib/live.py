@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dmlib.checkpoint import Card
 from dmlib.estimate import Estimate, estimate
@@ -67,6 +67,8 @@ def train_here(
     device: str | None = None,
     data_folder: str | None = None,
     drive: bool = False,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> Trained:
     """Train in this notebook (or script), or go on with the run in the same folder.
 
@@ -76,18 +78,22 @@ def train_here(
         device: "cpu", "cuda", ...; the fastest there is if None.
         data_folder: where the data set's files lie, if they shall not be looked for or downloaded.
         drive: on Colab, keep the run on your Google Drive (asks for permission).
+        images, labels: of your own, instead of the recipe's data; see `Session`.
 
     Returns:
         The network and where everything is kept, also when the training was stopped.
 
     Raises:
-        CheckpointError: the folder holds another network's run.
+        CheckpointError: the folder holds another network's run, or nothing but checkpoints that
+            cannot be read.
         DataError: the data can be neither found nor downloaded.
-        ValueError: drive is asked for, but this is not Colab.
+        ValueError: drive is asked for, but this is not Colab; images or labels do not fit.
     """
     place = _place(recipe, folder, drive=drive)
     device = device or fastest_device()
-    session = Session(recipe, folder=place, device=device, data_folder=data_folder)
+    session = Session(
+        recipe, folder=place, device=device, data_folder=data_folder, images=images, labels=labels
+    )
     for reason in session.refused:
         print(f"passed over: {reason}")
     if session.training.step < recipe.train.steps:

@@ -25,13 +25,14 @@ DATA = {
 }
 
 
-def card_of(recipe: Preset, training: Training, *, seconds: float) -> Card:
+def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | None = None) -> Card:
     """The card of a run's averaged weights: what they are, and what one needs to make them again.
 
     Args:
         recipe: that was trained.
         training: as it stands.
         seconds: that the steps took.
+        data: what it was trained on, where it is not the recipe's data set.
 
     Returns:
         JSON values; "metrics" is empty until `add_metrics`.
@@ -39,14 +40,14 @@ def card_of(recipe: Preset, training: Training, *, seconds: float) -> Card:
     return {
         "kind": "dmlib unet",
         "what": "U-Net that predicts the noise in an image; averaged (EMA) weights",
-        "data": DATA[recipe.data],
+        "data": data or DATA[recipe.data],
         "input": "images in [-1, 1], (B, C, H, W); t in 1..T",
         "config": asdict(recipe.net),
         "preset": recipe.name,
         "recipe": asdict(recipe),
         "predicts": recipe.predicts,
         **schedule_fields(training.schedule),
-        "command": command(recipe),
+        "command": "dmlib.session.Session(recipe, ...)" if data else command(recipe),
         "steps": training.step,
         "finished": training.step >= recipe.train.steps,
         "images_seen": training.step * recipe.batch_size * recipe.train.accumulation,

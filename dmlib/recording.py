@@ -13,14 +13,27 @@ from numpy.typing import NDArray
 from dmlib.checkpoint import ASSETS
 
 FRAMES = 16  # as many grids as a widget may carry
+FIELDS = {"step", "seconds", "loss", "buckets", "grad_norm", "learning_rate", "images_per_second"}
 
 
 def read_log(folder: Path | str) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl, one a step: where a run went on, the later one counts."""
-    path = Path(folder) / "log.jsonl"
-    text = path.read_text() if path.exists() else ""
-    lines = [json.loads(x) for x in text.splitlines(keepends=True) if x.endswith("\n")]
+    lines = whole_lines(Path(folder) / "log.jsonl")
     return [line for _, line in sorted({line["step"]: line for line in lines}.items())]
+
+
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log as they stand; what a crash or a bad disk left of one is passed over."""
+    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
+    found = []
+    for piece in text.split("\n")[:-1]:  # what a crash cut in half has no newline at its end
+        try:
+            line = json.loads(piece)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and line.keys() >= FIELDS:
+            found.append(line)
+    return found
 
 
 def read_grids(folder: Path | str) -> dict[int, NDArray[np.uint8]]:

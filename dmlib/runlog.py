@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from dmlib import checkpoint
+from dmlib._files import replace_whole
 from dmlib.ema import EMA
 from dmlib.guidance import conditioned
 from dmlib.model_card import card_of, write_weights
 from dmlib.models import EpsFromV
 from dmlib.presets import Preset
+from dmlib.recording import whole_lines
 from dmlib.sampling import clipped, generate
 from dmlib.schedules import NoiseSchedule
 from dmlib.training import Record, Training
@@ -26,21 +29,23 @@ class RunLog:
     Args:
         folder: of the run.
         recipe: what is trained.
-        step: that the run goes on after; lines of later steps, which a crash undid, are dropped.
+        step: that the run goes on after; lines of later steps, which a crash undid, are dropped
+            when the first new one is written.
+        data: what the run is trained on, for the card, where it is not the recipe's data set.
     """
 
-    def __init__(self, folder: Path, recipe: Preset, *, step: int = 0) -> None:
-        self.folder, self.recipe = folder, recipe
+    def __init__(
+        self, folder: Path, recipe: Preset, *, step: int = 0, data: str | None = None
+    ) -> None:
+        self.folder, self.recipe, self.data = folder, recipe, data
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "log.jsonl"
         self.waiting: list[Record] = []
         self._fresh: dict[str, Any] | None = None
-        text = self.path.read_text() if self.path.exists() else ""
-        # What a crash cut in half has no newline at its end.
-        lines = [x for x in text.splitlines(keepends=True) if x.endswith("\n")]
-        lines = [x for x in lines if json.loads(x)["step"] <= step]
-        self.path.write_text("".join(lines))
-        self.before = json.loads(lines[-1])["seconds"] if lines else 0.0
+        lines = [line for line in whole_lines(self.path) if line["step"] <= step]
+        self._before = "".join(json.dumps(line) + "\n" for line in lines)
+        self._begun = False
+        self.before = lines[-1]["seconds"] if lines else 0.0
 
     def add(self, record: Record, ema: EMA) -> None:
         """Take one step's record; write when there is enough to average."""
@@ -71,16 +76,39 @@ class RunLog:
             "learning_rate": records[-1].learning_rate,
             "images_per_second": round(images / sum(r.seconds for r in records), 1),
         }
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        text = json.dumps(line) + "\n"
+        if self._begun:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            replace_whole(self.path, (self._before + text).encode())
+            self._begun = True
         self._fresh = line
 
     def finish(self, training: Training) -> Path:
-        """Write the averaged weights with their card; return where."""
+        """Write the averaged weights with their card; return where.
+
+        Weights that are there already keep their card, and with it what was measured of them.
+        """
+        path = self.folder / "weights.safetensors"
         averaged = training.ema.net
         inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
-        card = card_of(self.recipe, training, seconds=self.before)
-        return write_weights(self.folder / "weights.safetensors", inner.state_dict(), card)
+        weights = {name: x.cpu() for name, x in inner.state_dict().items()}
+        if not _holds(path, weights):
+            card = card_of(self.recipe, training, seconds=self.before, data=self.data)
+            write_weights(path, weights, card)
+        return path
+
+
+def _holds(path: Path, weights: dict[str, torch.Tensor]) -> bool:
+    """Whether the file is whole and has these very weights."""
+    try:
+        found = checkpoint.read(path).tensors
+    except checkpoint.CheckpointError:
+        return False
+    return found.keys() == weights.keys() and all(
+        torch.equal(found[name], x) for name, x in weights.items()
+    )
 
 
 @torch.no_grad()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dmlib import checkpoint, resume
+from dmlib._stopping import stop_between_steps
+from dmlib._training_inputs import check_labels
 from dmlib.batches import load_data, shuffled
+from dmlib.checkpoint import CheckpointError
 from dmlib.presets import Preset
 from dmlib.runlog import RunLog
-from dmlib.training import Diverged, OneDevice, Record, Training
+from dmlib.training import Batch, Diverged, OneDevice, Record, Training
 
 SAVE_SECONDS = 120.0  # at least this often, whatever the preset says in steps
 
@@ -48,10 +49,14 @@ class Session:
         folder: of the run; made if it is not there.
         device: "cpu", "cuda", ...; the fastest there is if None.
         data_folder: where the data set's files lie, if they shall not be looked for or downloaded.
+        images: (N, C, H, W) uint8 or floats in [-1, 1] of your own, instead of the recipe's data.
+        labels: (N,) int64 in 0..num_classes-1, theirs; None for a network without classes.
 
     Raises:
-        CheckpointError: the folder holds another network's run.
+        CheckpointError: the folder holds another network's run, or nothing but checkpoints that
+            cannot be read.
         DataError: the data can be neither found nor downloaded.
+        ValueError: the images or labels do not fit the recipe.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Session:
         folder: Path | str,
         device: str | None = None,
         data_folder: str | None = None,
+        images: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> None:
         self.recipe, self.folder = recipe, Path(folder)
         self.accelerator = make_accelerator(device)
@@ -75,21 +82,35 @@ class Session:
         self.found, self.refused = checkpoint.latest(self.folder)
         if self.found is not None:
             resume.restore(self.training, self.found)
-        self.images, self.labels = load_data(recipe.data, folder=data_folder)
-        self.log = RunLog(self.folder, recipe, step=self.training.step) if self.main else None
-        self._kept = time.monotonic()
+        elif self.refused and not _first_save_was_cut(self.folder):
+            raise CheckpointError(
+                f"{self.folder}: no checkpoint can be read ({'; '.join(self.refused)}); mend: put "
+                "good ones there, or move these away to begin anew"
+            )
+        self.kept = None if self.found is None else self.training.step
+        own = images is not None or labels is not None
+        if not own:
+            images, labels = load_data(recipe.data, folder=data_folder)
+        self.images, self.labels = _fitting(recipe, images, labels)
+        self._batches()  # refuses a batch that cannot be made of them
+        self.log: RunLog | None = None
+        if self.main:
+            data = f"{len(self.images):,} images of one's own" if own else None
+            self.log = RunLog(self.folder, recipe, step=self.training.step, data=data)
+        self._kept_at = time.monotonic()
 
     def keep(self) -> None:
         """Write a checkpoint (on the main process)."""
         if self.main:
             checkpoint.save(self.folder, *resume.state(self.training), step=self.training.step)
-        self._kept = time.monotonic()
+        self.kept, self._kept_at = self.training.step, time.monotonic()
 
     def train(self, watch: Callable[[Record], None] = lambda record: None) -> Outcome:
         """Train to the recipe's end, or until something stops it; nothing that was kept is lost.
 
         Ctrl-C (the notebook's stop button) and SIGTERM (a cluster's time limit) wait for the step
-        that runs to end, and then keep a checkpoint; a second Ctrl-C acts at once.
+        that runs to end, and then keep a checkpoint; a second Ctrl-C acts at once. Of several
+        processes it is enough that one is asked: all stop after the same step.
 
         Args:
             watch: called after every step, with its record, when log and checkpoint are written.
@@ -99,20 +120,21 @@ class Session:
         """
         last = self.training.step
         try:
-            with stop_between_steps() as stop_asked:
+            with stop_between_steps(patient=self.accelerator.num_processes > 1) as stop_asked:
                 for record in self.training.run(self._batches()):
                     last = record.step
                     self._note(record)
                     watch(record)
-                    if stop_asked():
-                        raise KeyboardInterrupt
+                    if self._any(stop_asked()):
+                        self.keep()
+                        self._any(False)  # nobody leaves, and gets the others killed, before that
+                        return self._stopped()
         except KeyboardInterrupt:
             if last == self.training.step:  # not in the middle of an update
                 self.keep()
             return self._stopped()
         except Diverged as error:
-            sentence = f"stopped: {error}; the last good checkpoint is kept in {self.folder}"
-            return Outcome("diverged", sentence, 1)
+            return Outcome("diverged", f"stopped: {error}; {self._what_is_kept()}", 1)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -120,7 +142,19 @@ class Session:
         where = f"weights: {self.log.finish(self.training)}" if self.log is not None else ""
         return Outcome("done", where, 0)
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    def _any(self, asked: bool) -> bool:
+        """Whether any process was asked: the same answer on all of them."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.training.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum"))
+
+    def _what_is_kept(self) -> str:
+        if self.kept is None:
+            return f"no checkpoint was kept before, a next run in {self.folder} begins anew"
+        return f"the last good checkpoint is kept in {self.folder} (step {self.kept})"
+
+    def _batches(self) -> Iterator[Batch]:
         return shuffled(
             self.images,
             self.labels,
@@ -134,7 +168,7 @@ class Session:
         if self.log is not None:
             self.log.add(record, self.training.ema)
         due = record.step % self.recipe.save_every == 0 or record.step == self.recipe.train.steps
-        if due or time.monotonic() - self._kept > SAVE_SECONDS:
+        if due or time.monotonic() - self._kept_at > SAVE_SECONDS:
             self.keep()
 
     def _stopped(self) -> Outcome:
@@ -155,6 +189,35 @@ class Session:
         return Outcome("memory", sentence, 1)
 
 
+def _first_save_was_cut(folder: Path) -> bool:
+    """Whether all that lies there are tensors without their card: a crash in the first save."""
+    files = list(folder.glob("step_*"))
+    return len(files) == 1 and files[0].suffix == ".safetensors"
+
+
+def _fitting(
+    recipe: Preset, images: Tensor | None, labels: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Images and labels for the recipe's network; no labels where it has no classes."""
+    net = recipe.net
+    shape = (net.channels, net.image_size, net.image_size)
+    if not isinstance(images, Tensor) or tuple(images.shape[1:]) != shape:
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"images must be a tensor (N, {net.channels}, {net.image_size}, {net.image_size}) for "
+            f"the recipe's network, got {got}"
+        )
+    if net.num_classes is None:
+        return images, None
+    if labels is None:
+        raise ValueError(
+            f"labels must be there for the {net.num_classes} classes of the recipe's network, got "
+            "None; mend: replace(recipe, net=replace(recipe.net, num_classes=None))"
+        )
+    check_labels("labels", labels, size=len(images), num_classes=net.num_classes)
+    return images, labels
+
+
 def make_accelerator(device: str | None) -> Any:
     """accelerate's, if a launcher started this process; else one device, the fastest there is."""
     if "WORLD_SIZE" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ:
@@ -169,28 +232,6 @@ def fastest_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-@contextlib.contextmanager
-def stop_between_steps() -> Iterator[Callable[[], bool]]:
-    """Within, a first Ctrl-C or SIGTERM only raises a flag, which the yielded function reads."""
-    asked = False
-
-    def note(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # only the main thread may set handlers
-        return
-    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,16 +10,23 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from dmlib.data.download import DataError
 from dmlib.presets import PRESETS, Preset, preset
 from dmlib.session import Session
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, or go on; see `--help`."""
-    args = _parse(arguments)
-    recipe = _recipe(args)
-    folder = Path(args.folder or f"runs/{recipe.name}")
-    session = Session(recipe, folder=folder, device=args.device, data_folder=args.data_folder)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    try:
+        recipe = _recipe(args)
+        folder = Path(args.folder or f"runs/{recipe.name}")
+        session = Session(recipe, folder=folder, device=args.device, data_folder=args.data_folder)
+    except (ValueError, DataError) as error:
+        parser.error(str(error))
     if session.main:
         _announce(session)
     outcome = session.train(lambda record: _report(session))
@@ -28,25 +35,37 @@ def main(arguments: list[str] | None = None) -> int:
     return outcome.code
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dmlib.train", description=__doc__)
-    names = ", ".join(p.name for p in PRESETS)
-    parser.add_argument("--preset", default="smoke", help=names)
+    names = [p.name for p in PRESETS]
+    parser.add_argument("--preset", default="smoke", choices=names, help="the recipe")
     parser.add_argument("--folder", help="where the run is kept; runs/<preset> if not given")
     parser.add_argument("--data-folder", help="where the data set's files lie, if not downloaded")
     parser.add_argument("--steps", type=int, help="of the optimizer, instead of the preset's")
     parser.add_argument("--batch-size", type=int, help="of all processes together")
     parser.add_argument("--accumulation", type=int, help="batches added up to one step")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", help="cpu, cuda, mps; the fastest there is if not given")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--device", type=_device, help="cpu, cuda, mps; the fastest there is if not given"
+    )
+    return parser
+
+
+def _device(name: str) -> str:
+    try:
+        torch.empty(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"cannot compute on {name!r}: {reason}") from None
+    return name
 
 
 def _recipe(args: argparse.Namespace) -> Preset:
     chosen = preset(args.preset)
-    given = {k: getattr(args, k) for k in ("steps", "accumulation", "seed")}
-    train = replace(chosen.train, **{k: v for k, v in given.items() if v is not None})
-    return replace(chosen, train=train, batch_size=args.batch_size or chosen.batch_size)
+    given = {k: v for k, v in vars(args).items() if v is not None}
+    train = {k: given[k] for k in ("steps", "accumulation", "seed") if k in given}
+    batch_size = given.get("batch_size", chosen.batch_size)
+    return replace(chosen, train=replace(chosen.train, **train), batch_size=batch_size)
 
 
 def _announce(session: Session) -> None:

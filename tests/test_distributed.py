@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 import torch
+
+from dmlib import checkpoint
 
 WORKER = """
     import sys, warnings
@@ -85,6 +89,66 @@ def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
             torch.testing.assert_close(two[part][name], x, rtol=1e-8, atol=1e-9)
     for part in ("loss", "norm", "buckets"):
         torch.testing.assert_close(two[part], one[part], rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+STOPPED = """
+    import os, sys
+    from dataclasses import replace
+    from pathlib import Path
+    import torch
+    from dmlib.presets import SMOKE
+    from dmlib.session import Session
+
+    net = replace(SMOKE.net, widths=(8,), attention=(), heads=1, emb_dim=8, patch=4)
+    train = replace(SMOKE.train, steps=100_000)
+    recipe = replace(
+        SMOKE, net=net, train=train, batch_size=8, T=20, preview_every=10**6, save_every=10**6
+    )
+    session = Session(recipe, folder=sys.argv[1], device="cpu")
+    rank = session.accelerator.process_index
+
+    def ready(record):
+        if record.step == 5:
+            Path(f"{sys.argv[1]}.{rank}").write_text(str(os.getpid()))
+
+    outcome = session.train(ready)
+    Path(f"{sys.argv[1]}.{rank}.end").write_text(f"{outcome.status} {session.training.step}")
+    torch.distributed.destroy_process_group()
+    sys.exit(outcome.code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [[1], [0], [1, 0, 0, 1]], ids=["one", "main", "all, twice"])
+def test_processes_that_are_stopped_stop_at_one_step_and_keep_it(tmp_path, asked):
+    script, folder = tmp_path / "stopped.py", tmp_path / "run"
+    script.write_text(textwrap.dedent(STOPPED))
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc-per-node", "2", str(script), str(folder)]
+    environment["ACCELERATE_USE_CPU"] = "true"
+    files = [tmp_path / f"run.{rank}" for rank in (0, 1)]
+    with subprocess.Popen(launch, env=environment, cwd=tmp_path, stderr=subprocess.PIPE) as run:
+        while not all(f.exists() and f.read_text() for f in files) and run.poll() is None:
+            time.sleep(0.05)
+        for rank in asked:
+            os.kill(int(files[rank].read_text()), signal.SIGTERM)
+            time.sleep(0.02)
+        try:
+            _, said = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:  # stopped at two steps, they wait for each other
+            for file in files:
+                os.kill(int(file.read_text()), signal.SIGKILL)
+            raise
+    ends = [(tmp_path / f"run.{rank}.end") for rank in (0, 1)]
+    assert all(end.exists() for end in ends), said.decode()[-3000:]
+    (status, step), other = (end.read_text().split() for end in ends)
+    assert [status, step] == other
+    assert status == "stopped"
+    found, refused = checkpoint.latest(folder)
+    assert found is not None
+    assert (found.card["step"], refused) == (int(step), [])
 
 
 @pytest.mark.slow

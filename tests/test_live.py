@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from dmlib import checkpoint, live_view, model_card
+from dmlib.checkpoint import CheckpointError
 from dmlib.estimate import Estimate, estimate
 from dmlib.live import announce, train_here
 from dmlib.models import UNetConfig
@@ -184,6 +185,18 @@ def test_second_stop_acts_at_once_and_handlers_are_put_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_second_signal_of_a_launcher_changes_nothing():
+    """It passes on what the processes had got themselves."""
+    for patient, numbers in ((True, "INT TERM INT"), (False, "TERM TERM"), (False, "INT TERM")):
+        with stop_between_steps(patient=patient) as asked:
+            try:
+                for name in numbers.split():
+                    signal.raise_signal(getattr(signal, f"SIG{name}"))
+            except KeyboardInterrupt:
+                pytest.fail(f"{numbers} acted at once")
+            assert asked()
+
+
 def test_interrupt_in_the_middle_of_an_update_keeps_the_last_whole_step(tmp_path, monkeypatch):
     session = Session(TINY, folder=tmp_path, device="cpu")
     update = session.training.ema.update
@@ -209,6 +222,22 @@ def test_nan_stops_and_the_last_good_checkpoint_stays(tmp_path, monkeypatch, cap
     assert found is not None
     assert found.card["step"] == 3
     assert not trained.weights.exists()
+
+
+def test_nan_before_the_first_checkpoint_says_that_there_is_none(tmp_path, monkeypatch):
+    raising(monkeypatch, Diverged("step 3: loss nan"), after=2)
+    outcome = Session(TINY, folder=tmp_path, device="cpu").train()
+    assert outcome.sentence.endswith(
+        f"loss nan; no checkpoint was kept before, a next run in {tmp_path} begins anew"
+    )
+    assert checkpoint.latest(tmp_path) == (None, [])
+    monkeypatch.undo()
+    raising(monkeypatch, Diverged("step 5: loss nan"), after=4)
+    outcome = Session(TINY, folder=tmp_path, device="cpu").train()
+    assert outcome.sentence.endswith(f"last good checkpoint is kept in {tmp_path} (step 3)")
+    # Gone on with, and nothing new kept: the one that was found is still there.
+    outcome = Session(TINY, folder=tmp_path, device="cpu").train()
+    assert outcome.sentence.endswith("(step 3)")
 
 
 def test_out_of_memory_names_the_recipe_that_fits(tmp_path, monkeypatch, capsys):
@@ -245,6 +274,107 @@ def test_a_run_that_is_done_is_only_shown_again(tmp_path):
     again = train_here(TINY, folder=tmp_path, device="cpu")
     assert again.outcome.status == "done"
     assert (tmp_path / "log.jsonl").read_text() == log
+
+
+def test_weights_that_are_there_keep_what_was_measured_of_them(tmp_path):
+    weights = train_here(TINY, folder=tmp_path, device="cpu").weights
+    model_card.add_metrics(weights, {"distance": 1.5})
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("weights.*")}
+    again = train_here(TINY, folder=tmp_path, device="cpu")
+    assert again.card["metrics"] == {"distance": 1.5}
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("weights.*")} == before
+    longer = train_here(steps(8), folder=tmp_path, device="cpu")
+    assert (longer.card["metrics"], longer.card["steps"]) == ({}, 8)
+    longer.weights.write_bytes(b"spoilt")
+    assert train_here(steps(8), folder=tmp_path, device="cpu").card["steps"] == 8
+
+
+# A folder where nothing can be read
+
+
+def test_a_run_that_cannot_be_read_is_not_begun_anew_over_itself(tmp_path):
+    Session(TINY, folder=tmp_path, device="cpu").train()
+    for path in tmp_path.glob("step_*.safetensors"):
+        path.write_bytes(b"spoilt")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint can be read \(.*000006.*000003.*mend"
+    ):
+        Session(TINY, folder=tmp_path, device="cpu")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    for path in tmp_path.glob("step_*"):
+        path.unlink()
+    assert Session(TINY, folder=tmp_path, device="cpu").found is None
+
+
+def test_a_first_save_that_was_cut_off_stands_in_nobodys_way(tmp_path):
+    (tmp_path / "step_000000003.safetensors").write_bytes(b"tensors whose card was never written")
+    session = Session(TINY, folder=tmp_path, device="cpu")
+    assert len(session.refused) == 1
+    assert session.train().status == "done"
+
+
+# Data of one's own
+
+
+COLOUR = replace(TINY.net, image_size=8, channels=3, num_classes=3)
+
+
+def own(**changes) -> Preset:
+    return replace(TINY, net=replace(COLOUR, **changes))
+
+
+def own_images(n: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 3, 8, 8), generator=g, dtype=torch.uint8)
+    return images, torch.arange(n) % 3
+
+
+def test_images_of_ones_own_are_trained_on_and_named_in_the_card(tmp_path):
+    images, labels = own_images()
+    trained = train_here(own(), folder=tmp_path, device="cpu", images=images, labels=labels)
+    assert trained.card["data"] == "24 images of one's own"
+    assert trained.card["command"] == "dmlib.session.Session(recipe, ...)"
+    net, _ = checkpoint.load_unet(trained.weights)
+    assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).shape == (1, 3, 8, 8)
+    assert "24 images of one's own" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize("labels", [None, own_images()[1]], ids=["no labels", "labels"])
+def test_a_network_without_classes_gets_no_labels(tmp_path, labels):
+    recipe, images = own(num_classes=None), own_images()[0]
+    session = Session(recipe, folder=tmp_path, device="cpu", images=images, labels=labels)
+    assert session.labels is None
+    assert session.train().status == "done"
+    assert read_grids(tmp_path)[6].shape == (4, 3, 8, 8)
+
+
+def test_a_preset_without_classes_runs_as_it_is(tmp_path):
+    recipe = replace(TINY, net=replace(TINY.net, num_classes=None))
+    trained = train_here(recipe, folder=tmp_path, device="cpu")
+    assert trained.outcome.status == "done"
+    assert trained.card["config"]["num_classes"] is None
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (own_images()[0][:, :1], own_images()[1], r"^images must be .*\(N, 3, 8, 8\).*\(24, 1, 8"),
+        (own_images()[0].numpy(), own_images()[1], r"^images must be a tensor .* got ndarray"),
+        (None, own_images()[1], r"^images must be a tensor .* got NoneType"),
+        (own_images()[0], None, r"^labels must be there for the 3 classes .*num_classes=None"),
+        (own_images()[0], own_images()[1] + 1, r"^labels must be in 0..2, .*mend: labels - 1"),
+        (own_images()[0], own_images()[1][:9], r"^labels must be an int64 tensor \(24,\)"),
+        (own_images(6)[0], own_images(6)[1], r"^batch_size must be in 1..6 \(the data\), got 8"),
+    ],
+)
+def test_data_that_does_not_fit_the_recipe_is_refused_before_it_begins(
+    tmp_path, images, labels, message
+):
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=message):
+        Session(own(), folder=folder, device="cpu", images=images, labels=labels)
+    assert not folder.exists()
 
 
 WORKER = """

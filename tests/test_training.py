@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,12 @@ from dmlib import checkpoint, resume, train
 from dmlib.batches import shuffled
 from dmlib.models import MLP, UNet, UNetConfig
 from dmlib.precision import fast_bfloat16, fast_layout
+from dmlib.presets import SMOKE
+from dmlib.recording import read_log
+from dmlib.runlog import RunLog
 from dmlib.schedules import cosine_schedule, linear_schedule
 from dmlib.train_config import TrainConfig
-from dmlib.training import Diverged, OneDevice, Training
+from dmlib.training import Diverged, OneDevice, Record, Training
 
 SCHEDULE = cosine_schedule(50)
 TINY = UNetConfig(
@@ -579,15 +583,41 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
     assert_same(found.tensors, {k: x.contiguous() for k, x in weights(straight).items()})
 
 
-def test_lines_that_a_crash_undid_are_dropped(tmp_path):
-    from dmlib.presets import SMOKE
-    from dmlib.runlog import RunLog
+def log_lines(*steps: int) -> list[str]:
+    """As `RunLog` writes them."""
+    rest = {"loss": 1.0, "buckets": [1.0], "grad_norm": 1.0, "learning_rate": 0.1}
+    lines = [{"step": s, "seconds": s / 10, **rest, "images_per_second": 9.0} for s in steps]
+    return [json.dumps(line) + "\n" for line in lines]
 
-    lines = [json.dumps({"step": s, "seconds": s / 10}) + "\n" for s in (25, 50, 75)]
-    (tmp_path / "log.jsonl").write_text("".join(lines) + '{"step": 100, "sec')
-    log = RunLog(tmp_path, SMOKE, step=50)
-    assert (tmp_path / "log.jsonl").read_text() == "".join(lines[:2])
+
+def a_record(step: int) -> Record:
+    return Record(step, 0.5, (0.5,), 1.0, 0.1, images=8, seconds=1.0)
+
+
+def test_lines_that_a_crash_undid_are_dropped_with_the_first_new_one(tmp_path):
+    path, lines = tmp_path / "log.jsonl", log_lines(25, 50, 75)
+    before = "".join(lines) + '{"step": 100, "sec'
+    path.write_text(before)
+    log = RunLog(tmp_path, replace(SMOKE, log_every=1, preview_every=1000), step=50)
+    assert path.read_text() == before  # a training that does not begin changes nothing
     assert log.before == 5.0
+    for step in (51, 52):
+        log.add(a_record(step), None)
+    written = path.read_text().splitlines(keepends=True)
+    assert written[:2] == lines[:2]
+    assert [json.loads(x)["step"] for x in written] == [25, 50, 51, 52]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.jsonl"]
+
+
+RUBBISH = ["\x00\x00\n", '{"step": 30}\n', "[1, 2]\n", "\xff\n", "\n", "null\n"]
+
+
+def test_lines_that_cannot_be_read_are_passed_over(tmp_path):
+    lines = log_lines(10, 20)
+    text = lines[0] + "".join(RUBBISH) + lines[1] + RUBBISH[0]
+    (tmp_path / "log.jsonl").write_bytes(text.encode("latin-1"))
+    assert [line["step"] for line in read_log(tmp_path)] == [10, 20]
+    assert RunLog(tmp_path, SMOKE, step=20).before == 2.0
 
 
 # The command
@@ -617,7 +647,7 @@ def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, c
     ("trouble", "code", "sentence"),
     [
         (KeyboardInterrupt(), 130, "stopped after step 1; same command to go on"),
-        (Diverged("step 2: loss nan"), 1, "the last good checkpoint is kept in"),
+        (Diverged("step 2: loss nan"), 1, "no checkpoint was kept before, a next run in"),
         (torch.cuda.OutOfMemoryError(), 1, "--batch-size 16 --accumulation 2"),
     ],
     ids=["interrupt", "nan", "memory"],
@@ -637,3 +667,34 @@ def test_trouble_ends_with_a_sentence_that_helps(
     assert sentence in capsys.readouterr().out
     found, _ = checkpoint.latest(tmp_path)
     assert (found is not None) == (code == 130)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "foo"], "argument --preset: invalid choice: 'foo'"),
+        (["--steps", "0"], "error: steps must be "),
+        (["--batch-size", "0"], "batch_size must be >= 1, got 0"),
+        (["--batch-size", "4000"], "batch_size must be in 1..2000 (the data), got 4000"),
+        (["--accumulation", "0"], "error: accumulation must be "),
+        (["--device", "gpu"], "argument --device: cannot compute on 'gpu': "),
+        (["--device", "meta"], "argument --device: cannot compute on 'meta': "),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
+    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
+    with pytest.raises(SystemExit) as stop:
+        train.main(command)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: python -m dmlib.train")
+    assert message in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
+    checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
+    with pytest.raises(SystemExit):
+        train.main(["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
+    assert "step_000000000.safetensors: trained with the schedule" in capsys.readouterr().err
