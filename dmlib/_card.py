@@ -27,7 +27,7 @@ def schedule_fields(schedule: NoiseSchedule) -> dict[str, Any]:
     return {"schedule": schedule.name, "T": schedule.T, "alpha_bar": table.tolist()}
 
 
-def check_schedule(card: dict[str, Any], schedule: NoiseSchedule) -> None:
+def check_same_schedule(card: dict[str, Any], schedule: NoiseSchedule) -> None:
     """Raise unless the card's schedule is this one; cards of old say no more than name and T."""
     theirs = (card.get("schedule"), card.get("T"))
     if theirs != (schedule.name, schedule.T):
@@ -67,7 +67,7 @@ def schedule_of(card: dict[str, Any]) -> NoiseSchedule:
             "your own schedule, EpsFromV(net, schedule.alpha_bar)"
         )
     schedule = MAKERS[name](whole_number(card, "T", low=1))
-    check_schedule(card, schedule)
+    check_same_schedule(card, schedule)
     return schedule
 
 

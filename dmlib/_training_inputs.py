@@ -41,9 +41,10 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
         )
     x0, y = batch
     if not isinstance(x0, Tensor):
-        raise ValueError(f"x0 must be a torch.Tensor, got {_described(x0)}")
+        raise ValueError(f"x0 must be a torch.Tensor, got {_described(x0)}; mend: torch.as_tensor")
     if not x0.is_floating_point():
-        raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}")
+        mend = "; mend: x0.float() / 127.5 - 1" if x0.dtype == torch.uint8 else ""
+        raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}{mend}")
     if x0.ndim < 2 or not x0.numel():
         raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
     if y is not None:

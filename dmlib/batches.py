@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dmlib._validate import check_int
 from dmlib.data import cifar10, fashion_mnist, fashion_sample
 
 
@@ -40,8 +41,7 @@ def shuffled(
     rank, processes = share
     if not 0 <= rank < processes:
         raise ValueError(f"share must be (rank, processes) with 0 <= rank < processes, got {share}")
-    if start < 0:
-        raise ValueError(f"start must be >= 0, got {start}")
+    start, batch_size = check_int("start", start, low=0), check_int("batch_size", batch_size)
     if not 1 <= batch_size <= len(images):
         raise ValueError(f"batch_size must be in 1..{len(images)} (the data), got {batch_size}")
     if batch_size % processes:
@@ -66,7 +66,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}"
+            f"{tuple(labels.shape)}; mend: labels.flatten().long(), if these are the classes"
         )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dmlib._card import TRAINING, schedule_of
 from dmlib._files import replace_whole
+from dmlib._validate import check_int
 from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
 
 ASSETS = Path(__file__).parent / "assets"
@@ -140,8 +141,7 @@ def save(
     Raises:
         ValueError: step or keep is out of range.
     """
-    if not 0 <= step < 10**9 or keep < 1:
-        raise ValueError(f"step must be in 0..10^9-1 and keep >= 1, got step={step}, keep={keep}")
+    step, keep = check_int("step", step, low=0, high=10**9 - 1), check_int("keep", keep, low=1)
     written = write(Path(folder) / f"step_{step:09d}.safetensors", tensors, card)
     before = [path for path in _by_age(folder) if path.name < written.path.name]
     for path in before[keep - 1 :]:

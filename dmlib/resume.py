@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dmlib._card import TRAINING, check_schedule, schedule_fields, whole_number
+from dmlib._card import TRAINING, check_same_schedule, schedule_fields, whole_number
 from dmlib.checkpoint import Card, Checkpoint, CheckpointError, read
 from dmlib.training import Training
 
@@ -56,7 +56,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     """
     card, parts = checkpoint.card, _parts(checkpoint)
     try:
-        check_schedule(card, training.schedule)
+        check_same_schedule(card, training.schedule)
         _check_config(card, training)
         step, updates = (whole_number(card, name, low=0) for name in ("step", "ema_updates"))
         for part in ("net", "ema"):

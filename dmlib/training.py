@@ -17,7 +17,7 @@ from dmlib._training_inputs import check_accelerator, check_answer, check_batch
 from dmlib.ema import EMA
 from dmlib.forward import q_sample
 from dmlib.precision import fast_bfloat16, fast_layout
-from dmlib.schedules import NoiseSchedule
+from dmlib.schedules import NoiseSchedule, check_schedule
 from dmlib.train_config import TrainConfig, learning_rate
 
 Batch = tuple[Tensor, Tensor | None]
@@ -85,8 +85,8 @@ class Training:
             accumulation and precision are the config's, not the accelerator's.
 
     Raises:
-        ValueError: the accelerator accumulates or scales by itself, or the schedule does not fit
-            the weighting.
+        ValueError: the accelerator accumulates or scales by itself, or the schedule is none, or
+            does not fit the weighting.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Training:
         config: TrainConfig,
         accelerator: Any = None,
     ) -> None:
+        check_schedule(schedule)
         self.accelerator = OneDevice() if accelerator is None else accelerator
         check_accelerator(self.accelerator)
         self.device: torch.device = self.accelerator.device

@@ -397,7 +397,7 @@ X0 = torch.zeros(4, 1, 8, 8)
         (X0, r"^batches must yield pairs \(x0, y\), got a tensor \(4, 1, 8, 8\)"),
         ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; mend: yield \(x0, None\)"),
         ((X0.numpy(), None), r"^x0 must be a torch.Tensor, got ndarray"),
-        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8"),
+        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; mend: x0.f"),
         ((X0[0, 0, 0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(8,\)"),
         ((X0[:0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(0, 1, 8, 8\)"),
         ((X0, [0, 1, 2, 0]), r"^y must be an int64 tensor \(4,\) or None, got list of 4"),
@@ -436,6 +436,11 @@ def test_an_accelerator_that_scales_by_itself_is_refused(change, message):
         setattr(accelerator, name, value)
     with pytest.raises(ValueError, match=f"^accelerator must have .*{message}"):
         Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
+
+
+def test_a_schedule_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"^schedule must be"):
+        Training(Spy(), schedule=1000, config=TrainConfig(steps=1))
 
 
 def test_an_accelerators_own_settings_are_what_is_looked_at():
@@ -504,7 +509,8 @@ def test_wrong_batch_sizes_are_refused():
         ({"labels": [0, 1, 2, 0]}, r"^labels must be a torch.Tensor, got list"),
         ({"labels": torch.zeros(3).long()}, r"^labels must be int64 of shape \(4,\), .*\(3,\)"),
         ({"labels": torch.zeros(4)}, r"^labels must be int64 of shape \(4,\), got torch.float32"),
-        ({"start": -1}, r"^start must be >= 0, got -1"),
+        ({"start": -1}, r"^start must be .*>= 0, got -1"),
+        ({"batch_size": 2.5}, r"^batch_size must be an integer, got 2.5"),
         ({"share": (2, 2)}, r"^share must be .* got \(2, 2\)"),
         ({"share": (-1, 2)}, r"^share must be .* got \(-1, 2\)"),
         ({"share": (0, 0)}, r"^share must be .* got \(0, 0\)"),
