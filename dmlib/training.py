@@ -122,7 +122,10 @@ class Training:
         weight = torch.ones_like(schedule.alpha_bar)
         if config.weighting == "v":
             if schedule.alpha_bar[-1] == 0:
-                raise ValueError('weighting "v" needs a schedule with alpha_bar_T > 0')
+                raise ValueError(
+                    f'weighting "v" needs a schedule with alpha_bar_T > 0, got {schedule.name!r}: '
+                    "where all is noise, the error of eps does not tell that of v"
+                )
             weight = 1 / schedule.alpha_bar
         self.weight = weight.to(self.device)
 
