@@ -51,9 +51,15 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         checkpoint: read from disk.
 
     Raises:
+        ValueError: checkpoint is none (a path, say).
         CheckpointError: it is no training's, or another network's, schedule's or recipe's, or
             something in it is missing or wrong: then `training` is left as it was.
     """
+    if not isinstance(checkpoint, Checkpoint):
+        kind = type(checkpoint).__name__
+        raise ValueError(
+            f"checkpoint must be a Checkpoint, got {kind}; mend: dmlib.checkpoint.read(path)"
+        )
     card, parts = checkpoint.card, _parts(checkpoint)
     try:
         check_same_schedule(card, training.schedule)

@@ -460,3 +460,8 @@ def test_a_wrapped_network_refuses_a_wrong_t_and_a_wrong_answer_by_name(wrap, lo
 def test_tables_of_eps_from_v_are_no_weights():
     wrapped = EpsFromV(make_net(), cosine_schedule(100).alpha_bar)
     assert set(wrapped.state_dict()) == {f"net.{k}" for k in wrapped.net.state_dict()}
+
+
+def test_attention_refuses_heads_that_do_not_share_the_channels():
+    with pytest.raises(ValueError, match="channels must be a multiple of heads = 3, got 16"):
+        SelfAttention(16, heads=3)

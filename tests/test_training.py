@@ -704,3 +704,8 @@ def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         train.main(["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
     assert "step_000000000.safetensors: trained with the schedule" in capsys.readouterr().err
+
+
+def test_restore_refuses_a_path_and_says_how_to_read_it(tmp_path):
+    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; mend: dmlib\.ch"):
+        resume.restore(make_training(), tmp_path)

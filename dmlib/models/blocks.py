@@ -78,10 +78,15 @@ class SelfAttention(nn.Module):
         channels: multiple of `heads` and of `groups`.
         heads: that look for different things.
         groups: of the GroupNorm.
+
+    Raises:
+        ValueError: channels is not a multiple.
     """
 
     def __init__(self, channels: int, *, heads: int = 4, groups: int = 8) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"channels must be a multiple of heads = {heads}, got {channels}")
         self.heads = heads
         self.norm = nn.GroupNorm(groups, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
