@@ -40,12 +40,7 @@ def averaged(folder: Path) -> tuple[UNet | EpsFromV, dict]:
     found, _ = checkpoint.latest(folder)
     if found is None or found.card.get("kind") != resume.KIND:
         raise SystemExit(f"no checkpoint of a training in {folder}")
-    net = SHIPPED.make_net()
-    prefix = "ema."
-    net.load_state_dict(
-        {k.removeprefix(prefix): x for k, x in found.tensors.items() if k.startswith(prefix)}
-    )
-    return net.eval(), found.card
+    return resume.load_weights(found.path, SHIPPED.make_net()), found.card
 
 
 def ship_weights(folder: Path, *, device: str) -> None:
