@@ -92,3 +92,8 @@ def test_vendored_files_are_the_ones_their_card_names(name):
     card = json.loads((folder / "CARD.json").read_text("utf-8"))
     for name, digest in card["sha256"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_an_excerpt_of_the_code_is_cut_by_its_text_and_not_by_numbers_of_lines():
+    pages = {page.name: page.read_text("utf-8") for page in (ROOT / "book").glob("*.md")}
+    assert [name for name, text in pages.items() if re.search(r"^:lines:", text, re.M)] == []
