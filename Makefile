@@ -13,20 +13,20 @@ env: .venv/.ready  ## the project-local environment
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,train,test]' && touch $@
 
 notebooks: env  ## notebooks/*.ipynb from book/*.md
-	$(BIN)/python tools/build_notebooks.py
+	$(BIN)/python tools/build/build_notebooks.py
 
 book: notebooks  ## _build/html
-	$(BIN)/python tools/build_book.py
+	$(BIN)/python tools/build/build_book.py
 
 serve: book  ## read it at http://127.0.0.1:8000
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: book  ## lint, unit, notebook and browser tests
-	$(BIN)/python tools/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser or pages" && $(BIN)/python -m pytest -m "browser and not pages"
 
 bench: env  ## speed against other libraries, into reports/
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python tools/bench.py
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python tools/bench/bench.py
 
 clean:  ## everything that was built
 	rm -rf .venv _build reports

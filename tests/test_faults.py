@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from dmlib.batches import load_data, shuffled
 from dmlib.bound import variational_bound
 from dmlib.data import fashion_sample, to_unit
-from dmlib.ema import EMA
 from dmlib.forward import q_posterior, q_sample, q_step
 from dmlib.sampling import ddim_step, ddpm_step
 from dmlib.schedules import NoiseSchedule
+from dmlib.training.batches import load_data, shuffled
+from dmlib.training.ema import EMA
 
 F64 = torch.float64
 HALVES = NoiseSchedule(torch.tensor([0.0, 0.5, 0.5], dtype=F64))

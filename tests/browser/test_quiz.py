@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from dmlib.widgets import QuickQuiz
-from dmlib.widgets.quick_quiz import _plain
-from dmlib.widgets.quizzes import QUIZZES, fingerprint
+from dmlib.book.chapters.quizzes import QUIZZES
+from dmlib.book.exercises.question import fingerprint
+from dmlib.book.widgets import QuickQuiz
+from dmlib.book.widgets.quick_quiz import _plain
 
 sys.path.insert(0, str(Path(__file__).parent))
 from widget_harness import Shown

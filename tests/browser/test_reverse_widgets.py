@@ -11,12 +11,12 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from scipy import stats
 
+from dmlib.book.widgets import Particles, Prediction, ReversePlayer, ReversePosterior
+from dmlib.book.widgets.particles import SETS, data_points
+from dmlib.book.widgets.reverse_player import record
+from dmlib.book.widgets.reverse_posterior import moments, total_variation
 from dmlib.oracle import FiniteOracle
 from dmlib.schedules import cosine_schedule
-from dmlib.widgets import Particles, Prediction, ReversePlayer, ReversePosterior
-from dmlib.widgets.particles import SETS, data_points
-from dmlib.widgets.reverse_player import record
-from dmlib.widgets.reverse_posterior import moments, total_variation
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget

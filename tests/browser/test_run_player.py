@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from dmlib.recording import RecordedRun
-from dmlib.widgets import Prediction
-from dmlib.widgets.run_player import RunPlayer
+from dmlib.book.recordings import RecordedRun
+from dmlib.book.widgets import Prediction
+from dmlib.book.widgets.run_player import RunPlayer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from widget_harness import Shown

@@ -13,17 +13,17 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 
+from dmlib.book.rounding import rounded
+from dmlib.book.widgets import Sampler
+from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
 from dmlib.guidance import guided
 from dmlib.models import UNet, UNetConfig
-from dmlib.rounding import rounded
 from dmlib.sampling import clipped, ddim, ddpm, dpm_solver, sample, spaced_times
 from dmlib.schedules import cosine_schedule
-from dmlib.widgets import Sampler
-from dmlib.widgets.rng import normal
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tools")]
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tools" / "build")]
 
 import export_onnx  # noqa: E402
 from sampler_page import NUMBERS, Reader, record, serve  # noqa: E402
@@ -401,7 +401,7 @@ def test_pad_draws_by_touch_and_an_example_fills_it(reader, widget):
     page.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
     assert drawing(page)[7, 14] == 255
     page.page.get_by_role("button", name="Take the picture: Ankle boot").click()
-    from dmlib.widgets.images import default_images
+    from dmlib.book.widgets.images import default_images
 
     assert (drawing(page) == default_images()[0][0]).all()
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from dmlib.book.widgets import Prediction
+from dmlib.book.widgets.unet_explorer import TIMES, UNetExplorer
 from dmlib.models import UNet, UNetConfig
-from dmlib.widgets import Prediction
-from dmlib.widgets.unet_explorer import TIMES, UNetExplorer
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget

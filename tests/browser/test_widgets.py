@@ -9,9 +9,9 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from scipy import stats
 
+from dmlib.book.widgets import ForwardPlayer, Prediction
+from dmlib.book.widgets.forward_player import family as schedule_named
 from dmlib.schedules import linear_schedule
-from dmlib.widgets import ForwardPlayer, Prediction
-from dmlib.widgets.forward_player import family as schedule_named
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 
-from dmlib.widgets import ChainVsKernel, ForwardPlayer, ScheduleExplorer
+from dmlib.book.widgets import ChainVsKernel, ForwardPlayer, ScheduleExplorer
 
 _PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Widgets</title>

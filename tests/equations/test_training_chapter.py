@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from dmlib.data import ground_truth_mixture
-from dmlib.ema import EMA
 from dmlib.guidance import guided
 from dmlib.metrics import FeatureStats, frechet_distance
 from dmlib.mixture import GaussianMixture
 from dmlib.oracle import MixtureOracle
 from dmlib.sampling import ddim_step, dpm_solver, generate
 from dmlib.schedules import cosine_schedule, linear_schedule
+from dmlib.training.ema import EMA
 
 SCHEDULE = cosine_schedule(1000)
 ORACLE = MixtureOracle(ground_truth_mixture(), schedule=SCHEDULE)

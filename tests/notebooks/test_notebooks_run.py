@@ -54,7 +54,7 @@ def test_installed_library_does_not_come_from_the_checkout(guest, tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "book" / "index.md").exists(), reason="no chapter is written yet")
 def test_notebooks_are_what_the_chapters_build():
-    command = [sys.executable, ROOT / "tools" / "build_notebooks.py", "--check"]
+    command = [sys.executable, ROOT / "tools" / "build" / "build_notebooks.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert NOTEBOOKS

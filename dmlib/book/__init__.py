@@ -1,0 +1,1 @@
+"""All that only the book's pages need; nothing outside imports it."""

@@ -1,0 +1,1 @@
+"""One folder a chapter: its exercises and its quiz."""

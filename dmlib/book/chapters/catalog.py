@@ -1,0 +1,19 @@
+"""All exercises, by chapter and by id."""
+
+from __future__ import annotations
+
+from dmlib.book.chapters import forward, introduction, kernel, reverse, training, unet
+from dmlib.book.exercises.exercise import Exercise
+
+CHAPTERS: dict[str, tuple[Exercise, ...]] = {
+    "introduction": introduction.EXERCISES,
+    "forward": forward.EXERCISES,
+    "kernel": kernel.EXERCISES,
+    "reverse": reverse.EXERCISES,
+    "unet": unet.EXERCISES,
+    "training": training.EXERCISES,
+}
+
+EXERCISES: dict[str, Exercise] = {
+    exercise.id: exercise for exercises in CHAPTERS.values() for exercise in exercises
+}

@@ -1,0 +1,29 @@
+"""The quick quizzes at the end of the chapters: questions only, no widget."""
+
+from __future__ import annotations
+
+from dmlib.book.chapters.forward import quiz as forward
+from dmlib.book.chapters.introduction import quiz as introduction
+from dmlib.book.chapters.kernel import quiz as kernel
+from dmlib.book.chapters.reverse import quiz as reverse
+from dmlib.book.chapters.training import quiz as training
+from dmlib.book.chapters.unet import quiz as unet
+from dmlib.book.exercises.question import Question
+
+# In the order of the book; the names are those of the exercises' chapters.
+QUIZZES: dict[str, tuple[Question, ...]] = {
+    "introduction": introduction.QUESTIONS,
+    "forward": forward.QUESTIONS,
+    "kernel": kernel.QUESTIONS,
+    "reverse": reverse.QUESTIONS,
+    "unet": unet.QUESTIONS,
+    "training": training.QUESTIONS,
+}
+TITLES: dict[str, str] = {
+    "introduction": "Introduction",
+    "forward": "Forward process",
+    "kernel": "Diffusion kernel",
+    "reverse": "Reverse process",
+    "unet": "U-Net",
+    "training": "Training",
+}

@@ -1,0 +1,34 @@
+"""A hidden stand-in for a network: a fixed random function of x_t, t and y. Nothing is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from dmlib.book.exercises import draw
+
+
+class HiddenNet:
+    """net(xt, t) or net(xt, t, y) -> eps_hat; every one of its inputs counts.
+
+    Without y it answers as for the null class.
+
+    Args:
+        generator: draws its numbers.
+        num_classes: y is in 0..num_classes, the last one the null class, as in dmlib's networks.
+    """
+
+    def __init__(self, *, generator: Generator, num_classes: int = 5) -> None:
+        self.num_classes = num_classes
+        self._numbers = 0.5 + draw.normal(3, generator=generator).abs()
+        self._classes = draw.normal(num_classes + 1, generator=generator)
+
+    def __call__(self, xt: Tensor, t: Any, y: Any = None) -> Tensor:
+        column = (-1, *(1,) * (xt.ndim - 1))
+        a, b, c = self._numbers
+        time = torch.sin(b * torch.as_tensor(t, dtype=xt.dtype).reshape(column))
+        y = self.num_classes if y is None else y
+        shift = self._classes[torch.as_tensor(y)].reshape(column)
+        return torch.tanh(a * xt + time + c * shift) + 0.3 * time

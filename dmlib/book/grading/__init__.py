@@ -1,0 +1,1 @@
+"""Grading of hand-ins, for lecturers."""

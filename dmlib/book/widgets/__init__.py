@@ -1,0 +1,28 @@
+"""The interactive figures of the book: a Python class each, with an ES module beside it."""
+
+from dmlib.book.widgets.base import InteractiveFigure, Prediction
+from dmlib.book.widgets.chain_vs_kernel import ChainVsKernel
+from dmlib.book.widgets.forward_player import ForwardPlayer
+from dmlib.book.widgets.particles import Particles
+from dmlib.book.widgets.quick_quiz import QuickQuiz
+from dmlib.book.widgets.reverse_player import ReversePlayer
+from dmlib.book.widgets.reverse_posterior import ReversePosterior
+from dmlib.book.widgets.run_player import RunPlayer
+from dmlib.book.widgets.sampler import Sampler
+from dmlib.book.widgets.schedule_explorer import ScheduleExplorer
+from dmlib.book.widgets.unet_explorer import UNetExplorer
+
+__all__ = [
+    "ChainVsKernel",
+    "ForwardPlayer",
+    "InteractiveFigure",
+    "Particles",
+    "Prediction",
+    "QuickQuiz",
+    "ReversePlayer",
+    "ReversePosterior",
+    "RunPlayer",
+    "Sampler",
+    "ScheduleExplorer",
+    "UNetExplorer",
+]

@@ -1,0 +1,27 @@
+"""Networks on disk: safetensors beside a card, written whole or not at all."""
+
+from dmlib.checkpoint.networks import (
+    Card,
+    Checkpoint,
+    CheckpointError,
+    latest,
+    load_mlp,
+    load_shipped,
+    load_unet,
+    read,
+    save,
+    write,
+)
+
+__all__ = [
+    "Card",
+    "Checkpoint",
+    "CheckpointError",
+    "latest",
+    "load_mlp",
+    "load_shipped",
+    "load_unet",
+    "read",
+    "save",
+    "write",
+]

@@ -1,0 +1,1 @@
+"""Training: the loop, its recipes, and a session that is kept and gone on with."""

@@ -1,0 +1,130 @@
+"""What the book's pages need beyond Jupyter Book and its theme.
+
+- Launch and download buttons lead to the built notebooks (the theme's lead to the .md source).
+- Thebe's script and the widget state are dropped: no page asks a third party for anything, and
+  the widgets carry their own self-contained HTML.
+- The built notebooks travel with the book, so that the download works wherever the book does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from icons import shrink
+from pictures import thin
+from project import ROOT, book_url, owner_and_name, repository, toc_pages
+
+NOTEBOOKS = ROOT / "notebooks"
+MODEL = ROOT / "_build" / "model"  # exported once for each set of weights
+
+
+def _buttons(pagename: str, pathto) -> list[dict]:
+    """Header buttons of a chapter that has a notebook: launch and download."""
+    name = Path(pagename).name
+    owner, repo = owner_and_name()
+    colab = f"https://colab.research.google.com/github/{owner}/{repo}/blob/main/notebooks"
+    binder = f"https://mybinder.org/v2/gh/{owner}/{repo}/main?urlpath=lab/tree/notebooks"
+    launch = [
+        _link(
+            "Colab", f"{colab}/{name}.ipynb", "Open this chapter in Google Colab", "fas fa-rocket"
+        ),
+        _link("Binder", f"{binder}/{name}.ipynb", "Open this chapter on Binder", "fas fa-server"),
+    ]
+    download = [
+        _link(
+            ".ipynb",
+            pathto(f"notebooks/{name}.ipynb", 1),
+            "Download this chapter as a notebook",
+            "fas fa-code",
+        ),
+        {
+            "type": "javascript",
+            "javascript": "window.print()",
+            "text": ".pdf",
+            "tooltip": "Print this page",
+            "icon": "fas fa-file-pdf",
+            "label": "download-pdf-button",
+        },
+    ]
+    return [
+        _group("Run this chapter", "fas fa-rocket", launch, "launch-buttons"),
+        _group("Download this chapter", "fas fa-download", download, "download-buttons"),
+    ]
+
+
+def _link(text: str, url: str, tooltip: str, icon: str) -> dict:
+    return {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": icon}
+
+
+def _group(tooltip: str, icon: str, buttons: list[dict], label: str) -> dict:
+    return {"type": "group", "tooltip": tooltip, "icon": icon, "buttons": buttons, "label": label}
+
+
+def _is_foreign(script) -> bool:
+    """Whether a script belongs to Thebe or to the live widget manager."""
+    attributes = getattr(script, "attributes", {})
+    body = str(attributes.get("body") or "")
+    name = str(getattr(script, "filename", script) or "")
+    return (
+        "THEBE_JS_URL" in body
+        or "thebe" in name
+        or attributes.get("type") == "application/vnd.jupyter.widget-state+json"
+    )
+
+
+def mend_page(app, pagename, templatename, context, doctree) -> None:
+    """Drop what the pages must not load and set the buttons right."""
+    context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
+    context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
+    # A role that WAI-ARIA 1.2 has given up, and that a list may not hold.
+    body = context.get("body") or ""
+    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    kept = ("fullscreen-button", "search-button", "toc-sidebar-toggle", "theme-switch")
+    buttons = [b for b in context.get("header_buttons", []) if b.get("label", "").startswith(kept)]
+    if (NOTEBOOKS / f"{Path(pagename).name}.ipynb").exists() and pagename in toc_pages():
+        buttons = _buttons(pagename, context["pathto"]) + buttons
+    context["header_buttons"] = [
+        _link("", repository(), "Source repository", "fab fa-github")
+        | {"label": "source-repository-button"},
+        *buttons,
+    ]
+
+
+def finish(app, exception) -> None:
+    """Notebooks and the browser's model beside the pages; without the icons that nobody sees."""
+    if exception is not None or app.builder.name != "html":
+        return
+    if NOTEBOOKS.exists():
+        shutil.copytree(NOTEBOOKS, Path(app.outdir) / "notebooks", dirs_exist_ok=True)
+    if (Path(app.outdir) / "book" / "07_generate.html").exists():
+        # In a process of its own: the exporter says much, into every log that it finds.
+        export = [sys.executable, str(ROOT / "tools" / "build" / "export_onnx.py"), str(MODEL)]
+        done = subprocess.run(export, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"the model for the browser was not exported:\n{done.stderr}")
+        shutil.copytree(MODEL, Path(app.outdir) / "_static" / "model", dirs_exist_ok=True)
+    for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
+        source_map.unlink()
+    shrink(Path(app.outdir))
+    thin(Path(app.outdir))
+
+
+def set_options(app, config) -> None:
+    """Options that Jupyter Book has no key for."""
+    config.html_baseurl = book_url() + "/"
+    config.html_context["default_mode"] = "auto"
+    config.html_theme_options["navbar_persistent"] = []
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.config.templates_path.insert(0, str(ROOT / "tools" / "build" / "templates"))
+    app.connect("config-inited", set_options, priority=900)
+    app.connect("html-page-context", mend_page, priority=900)
+    app.connect("build-finished", finish, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

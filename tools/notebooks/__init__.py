@@ -1,1 +1,0 @@
-"""The parts of tools/build_notebooks.py: from a chapter's MyST source to a plain notebook."""
