@@ -45,8 +45,7 @@ def estimate(recipe: Preset, *, device: str) -> Estimate:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)
         training = Training(
-            recipe.make_net(),
-            schedule=recipe.make_schedule(),
+            recipe.make_denoiser(),
             config=config,
             accelerator=OneDevice(device),
         )

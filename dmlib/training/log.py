@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from dmlib import checkpoint
 from dmlib.checkpoint.files import replace_whole
 from dmlib.guidance import conditioned
-from dmlib.models import EpsFromV
+from dmlib.models import NetDenoiser
 from dmlib.sampling import clipped, generate
-from dmlib.schedules import NoiseSchedule
 from dmlib.training.ema import EMA
 from dmlib.training.loop import Record, Training
 from dmlib.training.model_card import card_of, write_weights
@@ -84,7 +83,7 @@ class RunLog:
         if len(self.waiting) >= self.recipe.log_every or done:
             self._write()
         if done or record.step % self.recipe.preview_every == 0:
-            grid = preview(ema.net, self.recipe.make_schedule())
+            grid = preview(ema.net)
             np.savez_compressed(self.folder / f"grid_{record.step:07d}.npz", images=grid)
 
     def fresh(self) -> dict[str, Any] | None:
@@ -121,9 +120,7 @@ class RunLog:
         Weights that are there already keep their card, and with it what was measured of them.
         """
         path = self.folder / "weights.safetensors"
-        averaged = training.ema.net
-        inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
-        weights = {name: x.cpu() for name, x in inner.state_dict().items()}
+        weights = {name: x.cpu() for name, x in training.ema.net.net.state_dict().items()}
         if not _holds(path, weights):
             card = card_of(self.recipe, training, seconds=self.before, data=self.data)
             write_weights(path, weights, card)
@@ -142,9 +139,7 @@ def _holds(path: Path, weights: dict[str, torch.Tensor]) -> bool:
 
 
 @torch.no_grad()
-def preview(
-    net: torch.nn.Module, schedule: NoiseSchedule, *, each: int = 4, steps: int = 50
-) -> np.ndarray:
+def preview(net: NetDenoiser, *, each: int = 4, steps: int = 50) -> np.ndarray:
     """Samples by class from always the same noise, uint8 (classes * each, C, H, W)."""
     device = next(net.parameters()).device
     config = net.config
@@ -152,8 +147,8 @@ def preview(
     shape = (classes * each, config.channels, config.image_size, config.image_size)
     xt = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     y = torch.arange(classes, device=device).repeat_interleave(each)
-    denoiser = clipped(conditioned(net, y) if config.num_classes else net, schedule=schedule)
-    xt = generate(denoiser, xt, schedule=schedule, times=steps)
+    denoiser = clipped(conditioned(net, y) if config.num_classes else net)
+    xt = generate(denoiser, xt, times=steps)
     return ((xt.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 

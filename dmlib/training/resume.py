@@ -86,7 +86,7 @@ def load_weights(path: Path | str, net: nn.Module, *, part: str = "ema") -> nn.M
 
     Args:
         path: of a step_<step>.safetensors.
-        net: of the kind that was trained, `recipe.make_net()`; it is filled in place.
+        net: of the kind that was trained, `recipe.make_denoiser()`; it is filled in place.
         part: "ema", the averaged weights, or "net", those that the optimizer worked on.
 
     Returns:

@@ -76,10 +76,8 @@ class Session:
         # The start of the weights depends on nothing else, and nobody else's numbers move.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.train.seed)
-            net = recipe.make_net()
-        self.training = Training(
-            net, schedule=recipe.make_schedule(), config=recipe.train, accelerator=self.accelerator
-        )
+            denoiser = recipe.make_denoiser()
+        self.training = Training(denoiser, config=recipe.train, accelerator=self.accelerator)
         self.found, self.refused = checkpoint.latest(self.folder)
         if self.found is not None:
             resume.restore(self.training, self.found)
