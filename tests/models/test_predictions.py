@@ -163,7 +163,7 @@ def test_the_path_is_no_weight_and_follows_the_network():
 def test_a_denoiser_goes_along_its_own_path_only():
     """The walk asks the denoiser for its path; nobody can hand it another."""
     denoiser, card = load_shipped()
-    assert denoiser.path.T == card["T"]
+    assert card["T"] == denoiser.path.T
     seen = [snapshot.t for snapshot in sample(denoiser, noise(1, 1, 28, 28), times=3)]
     assert (seen[0], seen[-1]) == (card["T"], 0)
     with pytest.raises(TypeError, match="schedule"):
@@ -203,10 +203,17 @@ MEAN, STD = 0.5, 0.4
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("rule", [ddpm, dpm_solver], ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("says", ["v", "x0"])
+@pytest.mark.parametrize(
+    ("says", "rule"),
+    [("v", ddpm), ("v", dpm_solver), ("x0", ddpm), ("x0", dpm_solver), ("eps", ddpm)],
+    ids=lambda x: getattr(x, "__name__", x),
+)
 def test_a_16_bit_network_samples_as_in_float32(says, rule, dtype):
-    """On an exact Gaussian, 4,000 samples of the same noise (seeds 1, 2): within 1 %."""
+    """On an exact Gaussian, 4,000 samples of the same noise (seeds 1, 2): within 1 %.
+
+    Not eps with the ODE's rules: they trust the first x0_hat, and there the rounding of eps_hat is
+    divided by sqrt(alpha_bar_T) = 5e-5. Noise of the later steps makes DDPM forget it.
+    """
     ends = {}
     schedule = cosine_schedule(1000)
     for kind in (torch.float32, dtype):
