@@ -68,7 +68,7 @@ def raising(monkeypatch, trouble: BaseException, *, after: int) -> None:
 def test_it_says_what_it_will_do_before_it_starts(tmp_path, capsys):
     train_here(TINY, folder=tmp_path / "run", device="cpu")
     said, _, after = capsys.readouterr().out.partition("run this again to go on")
-    parameters = sum(p.numel() for p in TINY.make_net().parameters())
+    parameters = sum(p.numel() for p in TINY.make_denoiser().parameters())
     for word in ("tiny", f"{parameters:,} parameters", "6 steps of 8 images", "memory", "about"):
         assert word in said
     assert str(tmp_path / "run") in said
