@@ -18,7 +18,7 @@ from dmlib.book.widgets import Sampler
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
 from dmlib.guidance import guided
-from dmlib.models import UNet, UNetConfig
+from dmlib.models import UNet, UNetConfig, predicts_eps
 from dmlib.sampling import clipped, sample, spaced_times
 from dmlib.schedules import cosine_schedule
 from dmlib.steps import ddim, ddpm, dpm_solver
