@@ -31,7 +31,7 @@ from sampler_page import NUMBERS, Reader, record, serve  # noqa: E402
 from widget_harness import page_html  # noqa: E402
 
 pytestmark = pytest.mark.browser
-WIDGETS = ROOT / "dmlib" / "widgets"
+WIDGETS = ROOT / "dmlib" / "book" / "widgets"
 
 
 @pytest.fixture(scope="module")
