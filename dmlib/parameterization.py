@@ -187,7 +187,7 @@ class Path(Protocol):
 class Denoiser:
     """A path, and what somebody says of x_t on it: denoiser(xt, t) -> Guess.
 
-    Networks become denoisers by `dmlib.models.predicts_eps` and its kin; the oracles are; so is
+    Networks become denoisers by `predicts_eps` and its kin; the oracles are; so is
     what guidance and clipping make of one. Anything with a `path` that answers like this will do.
 
     Args:

@@ -99,7 +99,7 @@ class NoiseSchedule:
 
     @cached_property
     def last(self) -> int:
-        """The last t at which x_t still tells something of x_0: T, or T - 1 at zero SNR."""
+        """The last t at which x_t still tells of x_0, which is T, or T - 1 at zero SNR."""
         return self.T - int(self.alpha_bar[-1] == 0)
 
     def level(self, t: int) -> tuple[float, float]:
