@@ -26,8 +26,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from dmlib._validate import whole
-from dmlib.schedules import NoiseSchedule, check_call, wide
+from dmlib._validate import check_call, whole
+from dmlib.schedules import NoiseSchedule, wide
 
 
 def x0_from_eps(eps: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseSchedule) -> Tensor:

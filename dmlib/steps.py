@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from dmlib._validate import check_alike, check_choice, check_real
+from dmlib._validate import check_alike, check_choice, check_guess, check_move, check_real
 from dmlib.parameterization import Guess, Path
 from dmlib.schedules import wide
 
@@ -45,13 +45,7 @@ class Move:
     before: tuple[float, Guess] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("t", "t_prev"):
-            try:
-                self.path.level(getattr(self, name))
-            except ValueError as error:
-                raise ValueError(str(error).replace("t must", f"{name} must", 1)) from None
-        if self.t == self.t_prev or self.t == 0:
-            raise ValueError(f"t_prev must differ from t > 0, got {self.t_prev}, t = {self.t}")
+        check_move(self.path, self.t, self.t_prev)
 
     @property
     def levels(self) -> tuple[float, float, float, float]:
@@ -212,12 +206,7 @@ def heun(clock: Clock = "lambda") -> Step:
 
 def _checked(xt: Tensor, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
     """x_t, x0_hat and eps_hat of one shape, in float32 at least."""
-    if not isinstance(guess, Guess):
-        kind = type(guess).__name__
-        raise ValueError(
-            f"guess must be a Guess(x0_hat, eps_hat), got {kind}; try: guess_from_eps(eps_hat, ...)"
-        )
-    check_alike(xt=xt, x0_hat=guess.x0_hat, eps_hat=guess.eps_hat)
+    check_guess("guess", guess, xt=xt)
     return wide(xt), wide(guess.x0_hat), wide(guess.eps_hat)
 
 
