@@ -93,8 +93,31 @@ class GaussianMixture:
             alpha_bar_t: one number in [0, 1], for example schedule.alpha_bar[t].
         """
         a = check_real("alpha_bar_t", float(alpha_bar_t), low=0, high=1)
-        variances = a * self.stds**2 + (1 - a)
-        return GaussianMixture(self.weights, math.sqrt(a) * self.means, variances.sqrt())
+        return self.mixed(math.sqrt(a), math.sqrt(1 - a))
+
+    def mixed(self, a: float, b: float) -> GaussianMixture:
+        """The distribution of a x_0 + b eps, on any path: means a m_k, variances a^2 s_k^2 + b^2."""
+        variances = a**2 * self.stds**2 + b**2
+        return GaussianMixture(self.weights, a * self.means, variances.sqrt())
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """P(X <= x) of a mixture in one dimension, at x (N, 1); returns (N,)."""
+        z = (self._checked(x) - self.means[:, 0]) / self.stds
+        return torch.special.ndtr(z) @ self.weights
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """The x with cdf(x) = u, in one dimension, u (N,) in (0, 1); (N, 1), by bisection."""
+        check_float("u", u)
+        reach = float(self.means.abs().max() + 12 * self.stds.max())
+        low, high = (
+            torch.full((len(u), 1), -reach).double(),
+            torch.full((len(u), 1), reach).double(),
+        )
+        for _ in range(80):
+            middle = (low + high) / 2
+            below = (self.cdf(middle) < u.double())[:, None]
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
 
     def _log_joint(self, x: Tensor) -> Tensor:
         """log (w_k N(x; m_k, s_k^2 I)), (N, K)."""

@@ -21,6 +21,7 @@ from dmlib.schedules import cosine_schedule, linear_schedule, zero_terminal_snr
 from dmlib.steps import ddim, ddpm, dpm_solver, heun
 
 F64 = torch.float64
+pytestmark = pytest.mark.slow
 RULES = {
     "ddpm beta_tilde": (ddpm, 200),
     "ddpm beta": (lambda: ddpm("beta"), 200),
