@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_generator, check_int
+from dmlib._validate import (
+    check_float,
+    check_generator,
+    check_int,
+    check_mixture,
+    check_points,
+    check_real,
+    check_schedule,
+)
 from dmlib.forward import noise_like
-from dmlib.schedules import NoiseSchedule, check_schedule
+from dmlib.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,22 +40,10 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "stds"):
-            value = torch.as_tensor(getattr(self, name)).detach().to(torch.float64).clone()
-            check_float(name, value)
+            value = torch.as_tensor(getattr(self, name)).detach().cpu().double().clone()
             object.__setattr__(self, name, value)
-        K = len(self.weights) if self.weights.ndim == 1 else 0
-        if K == 0:
-            raise ValueError(f"weights must have shape (K,), got {tuple(self.weights.shape)}")
-        if self.means.ndim != 2 or len(self.means) != K or self.means.shape[1] == 0:
-            raise ValueError(
-                f"means must have shape (K, D), K = {K}, got {tuple(self.means.shape)}"
-            )
-        if self.stds.shape != (K,) or not bool((self.stds > 0).all()):
-            raise ValueError(f"stds must be (K,) = ({K},) and positive, got {self.stds.tolist()}")
-        total = float(self.weights.sum())
-        if bool((self.weights < 0).any()) or abs(total - 1) > 1e-6:
-            raise ValueError(f"weights must be >= 0 and sum to 1, got {self.weights.tolist()}")
-        object.__setattr__(self, "weights", self.weights / total)
+        check_mixture(self.weights, self.means, self.stds)
+        object.__setattr__(self, "weights", self.weights / self.weights.sum())
 
     @property
     def D(self) -> int:
@@ -96,9 +92,7 @@ class GaussianMixture:
         Args:
             alpha_bar_t: one number in [0, 1], for example schedule.alpha_bar[t].
         """
-        a = float(alpha_bar_t)
-        if not 0 <= a <= 1:
-            raise ValueError(f"alpha_bar_t must lie in [0, 1], got {a:g}")
+        a = check_real("alpha_bar_t", float(alpha_bar_t), low=0, high=1)
         variances = a * self.stds**2 + (1 - a)
         return GaussianMixture(self.weights, math.sqrt(a) * self.means, variances.sqrt())
 
@@ -107,9 +101,7 @@ class GaussianMixture:
         return log_joint(self._checked(x), self.weights, self.means, self.stds)
 
     def _checked(self, x: Tensor) -> Tensor:
-        check_float("x", x)
-        if x.ndim != 2 or x.shape[1] != self.D:
-            raise ValueError(f"x must have shape (N, D) = (N, {self.D}), got {tuple(x.shape)}")
+        check_points("x", x, self.D, flat=True)
         return x.cpu().double()
 
 

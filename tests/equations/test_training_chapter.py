@@ -138,36 +138,34 @@ def test_dpm_solver_and_heun_gain_an_order_on_ddim():
 
 
 def test_eq_heun():
-    """For one Gaussian the slope in sigma = b/a is known; the trapezoid rule, written out.
+    """The integral of eq-ode-solution over the straight line between two guesses, by quadrature.
 
-    x_0 ~ N(m, s^2), z = x/a = x_0 + sigma eps: dz/d sigma = E[eps | z] =
-    sigma (z - m) / (s^2 + sigma^2).
+    And in the time sigma, for one Gaussian whose slope is known, the trapezoid rule written out.
     """
     m, s2, t, t_prev = 0.7, 0.3**2, 600, 450
     oracle = MixtureOracle(GaussianMixture([1.0], [[m]], [s2**0.5]), schedule=SCHEDULE)
-    a, b = (root[[t, t_prev]] for root in (SCHEDULE.alpha_bar.sqrt(), SCHEDULE.noise))
-    sigma = b / a
+    (a, b), (a_s, b_s) = SCHEDULE.level(t), SCHEDULE.level(t_prev)
+    xt = noise(50, 1)
+    guess = oracle(xt, t)
+    ahead = a_s * guess.x0_hat + b_s * guess.eps_hat
+    again = oracle(ahead, t_prev).x0_hat
+    low, high = math.log(a / b), math.log(a_s / b_s)
+    time = torch.linspace(low, high, 20_001, dtype=torch.float64)
+    line = guess.x0_hat + (time - low) / (high - low) * (again - guess.x0_hat)  # (50, times)
+    formula = b_s / b * xt + b_s * torch.trapezoid(time.exp() * line, time)[:, None]
+    found = heun()(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, formula, rtol=1e-7, atol=1e-7)
+    assert (ahead - formula).abs().max() > 1e-3  # the second look matters
+    # z = x/a = x_0 + sigma eps: dz/d sigma = sigma (z - m) / (s^2 + sigma^2).
+    z, sigma, sigma_s = xt / a, b / a, b_s / a_s
 
     def slope(z, sigma):
         return sigma * (z - m) / (s2 + sigma**2)
 
-    xt = noise(50, 1)
-    z = xt / a[0]
-    euler = z + (sigma[1] - sigma[0]) * slope(z, sigma[0])
-    mean_slope = (slope(z, sigma[0]) + slope(euler, sigma[1])) / 2
-    formula = a[1] * (z + (sigma[1] - sigma[0]) * mean_slope)
-    found = heun()(xt, oracle(xt, t), None, Move(SCHEDULE, t, t_prev, oracle))
-    torch.testing.assert_close(found, formula)
-    assert (a[1] * euler - formula).abs().max() > 1e-3  # the second look matters
-    # The exact way: (z - m) / sqrt(s^2 + sigma^2) stays. Half the step leaves an eighth of the
-    # error in one step.
-    errors = []
-    for goal in (300, 450, 525):
-        a_1, b_1 = SCHEDULE.level(goal)
-        spread = math.sqrt(s2 + (b_1 / a_1) ** 2) / (s2 + sigma[0] ** 2).sqrt()
-        there = heun()(xt, oracle(xt, t), None, Move(SCHEDULE, t, goal, oracle))
-        errors.append((there / a_1 - m - (z - m) * spread).abs().max().item())
-        assert errors[-1] < 0.2 * errors[-2] if len(errors) > 1 else True
+    euler = z + (sigma_s - sigma) * slope(z, sigma)
+    mean_slope = (slope(z, sigma) + slope(euler, sigma_s)) / 2
+    found = heun("sigma")(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, a_s * (z + (sigma_s - sigma) * mean_slope))
 
 
 HEAPS = {k: GaussianMixture([1.0], [[m]], [0.45]) for k, m in ((0, -1.0), (1, 1.5))}
