@@ -96,7 +96,7 @@ class GaussianMixture:
         return self.mixed(math.sqrt(a), math.sqrt(1 - a))
 
     def mixed(self, a: float, b: float) -> GaussianMixture:
-        """The distribution of a x_0 + b eps, on any path: means a m_k, variances a^2 s_k^2 + b^2."""
+        """The distribution of a x_0 + b eps: means a m_k, variances a^2 s_k^2 + b^2."""
         variances = a**2 * self.stds**2 + b**2
         return GaussianMixture(self.weights, a * self.means, variances.sqrt())
 
