@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from dmlib.book.live_view import LiveView
 from dmlib.checkpoint import Card, read
 from dmlib.schedules import NoiseSchedule
+from dmlib.training.device import fastest_device
 from dmlib.training.estimate import Estimate, estimate
 from dmlib.training.log import read_grids, read_log
-from dmlib.training.loop import Record
 from dmlib.training.model_card import device_name
+from dmlib.training.outcome import Outcome
 from dmlib.training.recipes import Preset
-from dmlib.training.session import Outcome, Session, fastest_device
+from dmlib.training.record import Record
+from dmlib.training.session import Session
 
 DRIVE = Path("/content/drive")
 PICTURE_SECONDS = 30.0  # between two pictures of the curves, if no grid comes in between

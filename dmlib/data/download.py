@@ -99,6 +99,6 @@ def _try(url: str, path: Path, *, sha256: str, timeout: float, progress: bool) -
         return f"wrong content: {error}"
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written: {error}; mend: make room or give another folder, cache=..."
+            f"{path} cannot be written: {error}; try: make room or give another folder, cache=..."
         ) from error
     return None

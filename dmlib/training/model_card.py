@@ -54,7 +54,7 @@ def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | N
         "seconds": round(seconds),
         "seed": recipe.train.seed,
         "device": device_name(training.device),
-        "precision": "bfloat16" if training.bfloat16 else "float32",
+        "precision": str(training.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "revision": revision(),
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),

@@ -82,7 +82,7 @@ CPU = Preset(
     name="cpu",
     purpose="recognisable garments from two CPU cores in some 17 minutes",
     net=_SMALL,
-    train=TrainConfig(steps=2_500, warmup=200, weighting="v", ema_decay=0.995, bfloat16=True),
+    train=TrainConfig(steps=2_500, warmup=200, weighting="v", ema_decay=0.995, precision="auto"),
     predicts="v",
     batch_size=128,
     preview_every=250,
@@ -93,7 +93,7 @@ SHIPPED = Preset(
     purpose="the weights that come with dmlib: the network of cpu, trained longer",
     net=_SMALL,
     train=TrainConfig(
-        steps=20_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, bfloat16=True
+        steps=20_000, warmup=400, hold=0.5, weighting="v", ema_decay=0.999, precision="auto"
     ),
     predicts="v",
     batch_size=64,
@@ -105,7 +105,12 @@ T4 = Preset(
     purpose="good garments on a free Colab GPU",
     net=UNetConfig(widths=(64, 128, 128), blocks=2, attention=(7, 14), num_classes=10),
     train=TrainConfig(
-        steps=20_000, learning_rate=1e-3, warmup=500, weighting="v", ema_decay=0.9995
+        steps=20_000,
+        learning_rate=1e-3,
+        warmup=500,
+        weighting="v",
+        ema_decay=0.9995,
+        precision="auto",
     ),
     predicts="v",
     batch_size=128,
@@ -127,7 +132,7 @@ BIG = Preset(
         warmup=1_000,
         weighting="v",
         ema_decay=0.9995,
-        bfloat16=True,
+        precision="auto",
         compile=True,
     ),
     predicts="v",
@@ -154,7 +159,7 @@ CIFAR10 = Preset(
         warmup=5_000,
         decay="none",
         ema_decay=0.9999,
-        bfloat16=True,
+        precision="auto",
     ),
     batch_size=128,
     data="cifar10",

@@ -204,7 +204,7 @@ def test_an_interrupted_download_leaves_nothing(server, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_named_and_no_other_mirror_asked(server, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataError, match=r"cannot be written.*mend: make room"):
+    with pytest.raises(DataError, match=r"cannot be written.*try: make room"):
         get(tmp_path / "file" / "cache", server.mirror("ok"), server.mirror("ok"))
 
 
