@@ -44,8 +44,8 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
     if not isinstance(x0, Tensor):
         raise ValueError(f"x0 must be a torch.Tensor, got {_described(x0)}; try: torch.as_tensor")
     if not x0.is_floating_point():
-        mend = "; try: x0.float() / 127.5 - 1" if x0.dtype == torch.uint8 else ""
-        raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}{mend}")
+        fix = "; try: x0.float() / 127.5 - 1" if x0.dtype == torch.uint8 else ""
+        raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}{fix}")
     if x0.ndim < 2 or not x0.numel():
         raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
     if y is not None:
@@ -58,7 +58,10 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
 
 
 def check_labels(name: str, y: Any, *, size: int, num_classes: int) -> None:
-    """Raise unless `y` is (size,) int64 in 0..num_classes-1: the null class is no label."""
+    """Raise unless `y` is (size,) int64 in 0..num_classes-1: the null class is no label.
+
+    Values are looked at only where that is free: on the CPU.
+    """
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (size,):
         raise ValueError(f"{name} must be an int64 tensor ({size},) or None, got {_described(y)}")
     if y.device.type == "cpu" and (int(y.min()) < 0 or int(y.max()) >= num_classes):

@@ -183,9 +183,16 @@ def _run(func, args: tuple, kwargs: dict) -> Any:
     on_device = bool(ours) or _is_device(kwargs.get("device"))
     _check_generator(name, flat, on_device)
     _count_waits(name, args, ours)
+    if name in ("_softmax", "_log_softmax") and args[2]:  # half in, float32 out: CUDA alone
+        args = (args[0].float(), args[1], False)
+    narrow = None
+    if name.endswith("softmax_backward_data") and args[3] != args[0].dtype:  # and back
+        args, narrow = (*args[:3], args[0].dtype), args[3]
     made = {k: CPU if k == "device" and v is not None else v for k, v in kwargs.items()}
     with _random_of_device(func, flat, on_device):
         result = func(*tree_map(_plain, args), **tree_map(_plain, made))
+    if narrow is not None:
+        result = result.to(narrow)
     if not on_device:
         return result
     same = {id(x.real_values): x for x in ours}  # in place and out: the same object again
@@ -210,7 +217,7 @@ def _to_copy(func, source: Tensor, kwargs: dict) -> Tensor:
     if was and not becomes:
         note("late read" if late else READ, "to the CPU")
     if becomes and not was:
-        note(COPY, "to the device")
+        note("late copy" if late else COPY, "to the device")
     if target is not None:
         kwargs["device"] = CPU
     made = func(_plain(source), **kwargs)
@@ -324,6 +331,8 @@ class Functions(TorchFunctionMode):
         if func is torch.nn.functional.scaled_dot_product_attention:
             q, k, v = args[:3]
             return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
+        if func is Tensor.pin_memory:
+            return args[0]
         if args and isinstance(args[0], OnDevice):
             if func is Tensor.tolist:
                 return args[0].tolist()

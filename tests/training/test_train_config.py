@@ -31,7 +31,7 @@ from dmlib.training.config import TrainConfig, learning_rate
         ({"ema_decay": None}, r"a number in \[0, 1\), got None"),
     ],
 )
-def test_a_wrong_number_is_refused_by_name_with_its_mend(change, says):
+def test_a_wrong_number_is_refused_by_name_with_what_to_try(change, says):
     name = next(iter(change))
     with pytest.raises(ValueError, match=f"^{name} must " + (f"be {says}$" if says else "lie in")):
         TrainConfig(**{"steps": 10, **change})
