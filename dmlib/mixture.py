@@ -1,4 +1,4 @@
-"""Gaussian mixtures: a law of data whose every diffused and reversed version is known exactly."""
+"""Gaussian mixtures: data whose every diffused and reversed distribution is known exactly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_generator, check_int, check_t
+from dmlib._validate import check_float, check_generator, check_int
+from dmlib.forward import noise_like
 from dmlib.schedules import NoiseSchedule, check_schedule
 
 
@@ -54,11 +55,14 @@ class GaussianMixture:
         return self.means.shape[1]
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n points, (n, D), float64."""
+        """Draw n points, (n, D), float64, on the CPU; the generator may be on any device."""
         n = check_int("n", n, low=1)
         check_generator(generator)
-        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        eps = torch.randn(n, self.D, dtype=torch.float64, generator=generator)
+        weights = self.weights
+        if generator is not None and generator.device.type != "cpu":
+            weights = weights.float().to(generator.device)  # float: not every device has double
+        k = torch.multinomial(weights, n, replacement=True, generator=generator).cpu()
+        eps = noise_like(self.means.new_empty(n, self.D), generator)
         return self.means[k] + self.stds[k, None] * eps
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -85,7 +89,7 @@ class GaussianMixture:
         return within + (self.weights[:, None] * off).mT @ off
 
     def diffused(self, alpha_bar_t: float | Tensor) -> GaussianMixture:
-        """The law of x_t: the same weights, wider components that draw together.
+        """The distribution of x_t: the same weights, wider components that draw together.
 
         Means sqrt(alpha_bar_t) m_k, variances alpha_bar_t s_k^2 + 1 - alpha_bar_t.
 
@@ -106,7 +110,7 @@ class GaussianMixture:
         check_float("x", x)
         if x.ndim != 2 or x.shape[1] != self.D:
             raise ValueError(f"x must have shape (N, D) = (N, {self.D}), got {tuple(x.shape)}")
-        return x.to("cpu", torch.float64)
+        return x.cpu().double()
 
 
 def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
@@ -121,7 +125,7 @@ def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor
 def reverse_posterior(
     mixture: GaussianMixture, xt: Tensor, t: int, *, schedule: NoiseSchedule
 ) -> GaussianMixture:
-    """The exact reverse step q(x_{t-1} | x_t): itself a Gaussian mixture, one law for one x_t.
+    """The exact reverse step q(x_{t-1} | x_t): itself a Gaussian mixture, one for each x_t.
 
     q(x_{t-1} | x_t) is proportional to q(x_{t-1}) N(x_t; sqrt(1 - beta_t) x_{t-1}, beta_t I).
     Component k of q(x_{t-1}) has mean m and variance V; the product has the precision
@@ -131,7 +135,7 @@ def reverse_posterior(
     eq-reverse-bayes.
 
     Args:
-        mixture: the law of the data x_0.
+        mixture: the distribution of the data x_0.
         xt: (D,), one noisy point.
         t: the step, in 1..T.
         schedule: the variance schedule.
@@ -146,8 +150,8 @@ def reverse_posterior(
     check_float("xt", xt)
     if xt.shape != (mixture.D,):
         raise ValueError(f"xt must have shape (D,) = ({mixture.D},), got {tuple(xt.shape)}")
-    t = int(check_t(t, schedule.T, batch=1))
-    point = xt.detach().to("cpu", torch.float64)
+    t = check_int("t", t, low=1, high=schedule.T)
+    point = xt.detach().cpu().double()
     before = mixture.diffused(schedule.alpha_bar[t - 1])
     share = mixture.diffused(schedule.alpha_bar[t]).posterior(point[None])[0]  # (K,)
     V, alpha_t, beta_t = before.stds**2, schedule.alpha[t], schedule.beta[t]

@@ -18,7 +18,7 @@ from dmlib._validate import check_int
 from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
 from dmlib.checkpoint.files import make_folder, replace_whole
-from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
@@ -184,16 +184,16 @@ def _by_age(folder: Path | str) -> list[Path]:
     return sorted(Path(folder).glob(NAMES), reverse=True)
 
 
-def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
+def load_unet(path: Path | str) -> tuple[NetDenoiser, Card]:
     """Build the U-Net of a card's "config" and give it the file's weights, as float32.
 
-    It answers with eps_hat, also where the card says that it predicts v inside.
+    It comes as a denoiser, with the schedule that the card names.
 
     Args:
         path: ends in .safetensors.
 
     Returns:
-        The network in eval mode, and its card.
+        The denoiser in eval mode (the U-Net is its `net`), and the card.
 
     Raises:
         CheckpointError: the file is bad or holds no such network, or the card's schedule cannot
@@ -203,23 +203,22 @@ def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
     if checkpoint.card.get("kind") == TRAINING:
         raise CheckpointError(
             f"{path}: holds the whole state of a training; try: "
-            "resume.load_weights(path, recipe.make_net()) takes the averaged weights out of it"
+            "resume.load_weights(path, recipe.make_denoiser()) takes the averaged weights out of it"
         )
     try:
         net = UNet(UNetConfig(**checkpoint.card["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the card describes no U-Net ({error!r})") from None
-    return _answering_eps(_filled(net, checkpoint), checkpoint), checkpoint.card
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _answering_eps(net: UNet, checkpoint: Checkpoint) -> UNet | EpsFromV:
+def _denoiser(net: UNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
-    if predicts == "eps":
-        return net
     try:
-        if predicts != "v":
+        if predicts not in ("eps", "v"):
             raise ValueError(f'the card\'s predicts must be "eps" or "v", got {predicts!r}')
-        return EpsFromV(net, schedule_of(checkpoint.card).alpha_bar).eval()
+        make = predicts_v if predicts == "v" else predicts_eps
+        return make(net, schedule_of(checkpoint.card)).eval()
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
 
@@ -234,7 +233,7 @@ def load_mlp(path: Path | str) -> tuple[MLP, Card]:
     return _filled(net, checkpoint), checkpoint.card
 
 
-def load_shipped(name: str = "fashion_unet") -> tuple[UNet | EpsFromV, Card]:
+def load_shipped(name: str = "fashion_unet") -> tuple[NetDenoiser, Card]:
     """The trained U-Net that comes with dmlib, checked against its card's SHA-256.
 
     Args:

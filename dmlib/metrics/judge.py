@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,11 @@ from torch import Tensor, nn
 from dmlib._validate import check_float, check_generator, check_int
 from dmlib.data import check_signed, to_uint8, to_unit
 from dmlib.forward import noise_like
-from dmlib.guidance import Conditional, conditioned, guided
+from dmlib.guidance import conditioned, guided
 from dmlib.metrics.features import Features, device_of, features_of
 from dmlib.metrics.frechet import FeatureStats, frechet_distance, frechet_floor, frechet_spread
-from dmlib.sampling import clipped, ddim, generate
-from dmlib.schedules import NoiseSchedule
-from dmlib.steps import Step
+from dmlib.sampling import clipped, generate
+from dmlib.steps import Step, ddim
 from dmlib.training.inputs import check_labels
 
 
@@ -101,10 +101,9 @@ def _as_shown(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def class_samples(
-    net: nn.Module | Conditional,
+    net: Any,
     n: int,
     *,
-    schedule: NoiseSchedule,
     step: Step = ddim(),  # noqa: B008 (a pure function)
     times: int = 50,
     guidance_scale: float = 1.0,
@@ -113,9 +112,8 @@ def class_samples(
     """n samples, as many of each of ten classes, always from the same noise; x0_hat is clipped.
 
     Args:
-        net: net(xt, t, y) -> eps_hat, for 28 x 28 grey images of ten classes.
+        net: a denoiser that hears classes, net(xt, t, y) -> Guess, of 28 x 28 grey images.
         n: a multiple of 10.
-        schedule: that it was trained with.
         step: the sampler's rule.
         times: number of its steps.
         guidance_scale: see `guided`; 1 is plain conditioning.
@@ -139,8 +137,7 @@ def class_samples(
         xT = noise_like(torch.empty((size, 1, 28, 28), device=device), generator)
         plain = guidance_scale == 1
         net_y = conditioned(net, y) if plain else guided(net, y, guidance_scale=guidance_scale)
-        denoiser = clipped(net_y, schedule=schedule)
-        x0 = generate(denoiser, xT, schedule=schedule, step=step, times=times, generator=generator)
+        x0 = generate(clipped(net_y), xT, step=step, times=times, generator=generator)
         parts.append((x0, y))
     samples, labels = (torch.cat(part) for part in zip(*parts, strict=True))
     return samples, labels

@@ -21,7 +21,7 @@ class UNetConfig:
     Args:
         image_size: height and width of the images.
         channels: of the images.
-        widths: channels of the feature maps, one entry a level; each level halves the size.
+        widths: channels of the feature maps, one entry a level; between levels the size is halved.
         blocks: residual blocks a level, on the way down and again on the way up.
         attention: sizes of feature maps that get self-attention (the middle always has it); None
             for the smallest map (and a tuple once it is made).
@@ -61,7 +61,7 @@ class UNetConfig:
             set_(self, "attention", self.sizes[-1:])
         set_(self, "attention", check_ints("attention", self.attention))
         set_(self, "num_classes", check_classes(self.num_classes))
-        set_(self, "dropout", check_real("dropout", self.dropout, "[0, 1)"))
+        set_(self, "dropout", check_real("dropout", self.dropout, low=0, high=1, open_high=True))
         for width in self.widths:
             if width % self.groups or width % self.heads:
                 raise ValueError(
@@ -77,14 +77,14 @@ class UNetConfig:
         if self.image_size % step:
             raise ValueError(
                 f"image_size must be a multiple of {step} (patch={self.patch}, then halved "
-                f"{len(self.widths) - 1} times), got {self.image_size}; mend: fewer widths, "
+                f"{len(self.widths) - 1} times), got {self.image_size}; try: fewer widths, "
                 f"or pad the images to {-(-self.image_size // step) * step}"
             )
         for size in self.attention:
             if size not in self.sizes:
                 raise ValueError(
                     f"attention must name sizes of feature maps, {self.sizes}, got {size}; "
-                    "mend: None for the smallest"
+                    "try: None for the smallest"
                 )
 
     @property

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from dmlib._validate import check_int, check_real
 
-RANGES = {  # of what is no whole number
-    "learning_rate": "(0, inf)",
-    "hold": "[0, 1)",
-    "weight_decay": "[0, inf)",
-    "grad_clip": "(0, inf)",
-    "ema_decay": "[0, 1)",
-    "label_dropout": "[0, 1]",
+RANGES: dict[str, dict[str, Any]] = {
+    "learning_rate": {"low": 0, "open_low": True},
+    "hold": {"low": 0, "high": 1, "open_high": True},
+    "weight_decay": {"low": 0},
+    "grad_clip": {"low": 0, "open_low": True},
+    "ema_decay": {"low": 0, "high": 1, "open_high": True},
+    "label_dropout": {"low": 0, "high": 1},
 }
 LEAST = {"steps": 1, "warmup": 0, "accumulation": 1, "t_buckets": 1, "seed": None}
 
@@ -76,7 +77,7 @@ class TrainConfig:
         for name, low in LEAST.items():
             set_(self, name, check_int(name, getattr(self, name), low=low))
         for name, within in RANGES.items():
-            set_(self, name, check_real(name, getattr(self, name), within))
+            set_(self, name, check_real(name, getattr(self, name), **within))
         for name, words in WORDS.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in words:

@@ -45,17 +45,15 @@ def estimate(recipe: Preset, *, device: str) -> Estimate:
     """
     config = replace(recipe.train, compile=False, accumulation=1, steps=100)
     with seeded(0, device):
-        net = recipe.make_net()
-    training = Training(
-        net, schedule=recipe.make_schedule(), config=config, accelerator=OneDevice(device)
-    )
+        denoiser = recipe.make_denoiser()
+    training = Training(denoiser, config=config, accelerator=OneDevice(device))
     try:
         seconds = _seconds(training, recipe)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         seconds = None
-    parameters = sum(p.numel() for p in net.parameters())
+    parameters = sum(p.numel() for p in denoiser.parameters())
     return Estimate(parameters, memory_of(training, recipe), seconds)
 
 

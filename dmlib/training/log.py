@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from dmlib import checkpoint
 from dmlib.checkpoint.files import append, replace_whole
 from dmlib.guidance import conditioned
-from dmlib.models import EpsFromV
+from dmlib.models import NetDenoiser
 from dmlib.sampling import clipped, generate
-from dmlib.schedules import NoiseSchedule
 from dmlib.training.loop import Training
 from dmlib.training.model_card import card_of, write_weights
 from dmlib.training.recipes import Preset
@@ -157,9 +156,7 @@ class RunLog:
         Weights that are there already keep their card, and with it what was measured of them.
         """
         path = self.folder / "weights.safetensors"
-        averaged = training.ema.net
-        inner = averaged.net if isinstance(averaged, EpsFromV) else averaged
-        weights = {name: x.cpu() for name, x in inner.state_dict().items()}
+        weights = {name: x.cpu() for name, x in training.ema.net.net.state_dict().items()}
         text = path.with_name("MODEL_CARD.md")
         if not (_holds(path, weights) and text.exists()):
             card = card_of(self.recipe, training, seconds=self.before, data=self.data)
@@ -179,14 +176,11 @@ def _holds(path: Path, weights: dict[str, torch.Tensor]) -> bool:
 
 
 @torch.no_grad()
-def preview(
-    net: torch.nn.Module, schedule: NoiseSchedule, *, chunk: int = 40, steps: int = 50
-) -> NDArray[np.uint8]:
+def preview(net: NetDenoiser, *, chunk: int = 40, steps: int = 50) -> NDArray[np.uint8]:
     """Four samples of each class from always the same noise, of ten classes at most.
 
     Args:
-        net: answers with eps_hat, and has a `config`.
-        schedule: that it was trained with.
+        net: has a `config`.
         chunk: samples at a time, >= 1.
         steps: of DDIM.
 
@@ -202,9 +196,8 @@ def preview(
     parts = []
     for xt, y in zip(noise.split(chunk), shown.split(chunk), strict=True):
         given = conditioned(net, y.to(device)) if config.num_classes else net
-        denoiser = clipped(given, schedule=schedule)
         generator = torch.Generator(device).manual_seed(0)  # nobody else's numbers move
-        x0 = generate(denoiser, xt.to(device), schedule=schedule, times=steps, generator=generator)
+        x0 = generate(clipped(given), xt.to(device), times=steps, generator=generator)
         parts.append(((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu())
     return torch.cat(parts).numpy()
 

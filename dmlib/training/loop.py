@@ -10,14 +10,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlib.forward import q_sample
-from dmlib.schedules import NoiseSchedule, check_schedule
+from dmlib.losses import simple_loss
+from dmlib.models import NetDenoiser
 from dmlib.training.config import TrainConfig, learning_rate
 from dmlib.training.device import OneDevice, dtype_of, fast_layout, to_device
 from dmlib.training.ema import EMA
-from dmlib.training.inputs import check_accelerator, check_answer, check_batch
+from dmlib.training.inputs import check_accelerator, check_batch
 from dmlib.training.record import Numbers, Record
 from dmlib.training.seeding import seed_of, seeded
 
@@ -41,33 +42,32 @@ class Training:
     What is drawn in a step, dropout too, depends on config.seed and on the step's number alone.
 
     Args:
-        net: predicts the noise, net(xt, t, y) -> eps_hat; it is trained in place.
-        schedule: of the forward process.
+        denoiser: of the network that is trained (in place), predicts_v(net, schedule) or its kin.
         config: how to train.
         accelerator: an `accelerate.Accelerator`, or a `OneDevice` (the CPU where None);
             accumulation and precision are the config's, not the accelerator's.
 
     Raises:
-        ValueError: the accelerator accumulates or scales by itself, or the schedule is none, or
-            does not fit the weighting.
+        ValueError: the accelerator accumulates or scales by itself, or denoiser is none.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        denoiser: NetDenoiser,
         *,
-        schedule: NoiseSchedule,
         config: TrainConfig,
         accelerator: Any = None,
     ) -> None:
-        check_schedule(schedule)
+        if not isinstance(denoiser, NetDenoiser):
+            kind = type(denoiser).__name__
+            raise ValueError(f"denoiser must be one, got {kind}; try: predicts_v(net, schedule)")
         self.accelerator = OneDevice() if accelerator is None else accelerator
         check_accelerator(self.accelerator)
         self.device: torch.device = self.accelerator.device
-        self.schedule, self.config = schedule, config
+        self.schedule, self.config = denoiser.path, config
         self.dtype = dtype_of(config.precision, self.device)
         self.layout = fast_layout(self.device, self.dtype)
-        self.net = net.to(self.device)
+        self.net = denoiser.to(self.device)
         if self.layout is torch.contiguous_format:  # a net made in channels_last must follow
             self.net.to(memory_format=self.layout)
         self.ema = EMA(self.net, decay=config.ema_decay)
@@ -79,28 +79,20 @@ class Training:
         )
         # float16 ends at 6e-8: gradients are scaled up, and back before the optimizer sees them.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        wrapped = self.accelerator.prepare(self.net)
-        self.wrapped = torch.compile(wrapped) if config.compile else wrapped
+        self.wrapped = self.accelerator.prepare(self.net)
+        if config.compile:
+            self.net.net.compile()  # in place: the names of the weights stay
         self.step = 0
         self.lost = 0  # steps in a row whose gradient was not finite
         # On CUDA a step's numbers are looked at when the next step is under way: no waiting.
         self.late = self.device.type == "cuda"
         self._unseen: tuple[int, Numbers] | None = None
-        # (T+1,): of the squared error in eps; |v - v_hat|^2 = |eps - eps_hat|^2 / alpha_bar_t
-        weight = torch.ones_like(schedule.alpha_bar)
-        if config.weighting == "v":
-            if schedule.alpha_bar[-1] == 0:
-                raise ValueError(
-                    f'weighting "v" needs a schedule with alpha_bar_T > 0, got {schedule.name!r}: '
-                    "where all is noise, the error of eps does not tell that of v"
-                )
-            weight = 1 / schedule.alpha_bar
-        self.weight = weight.float().to(self.device)  # float32 first: mps has no float64
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Record]:
         """Train until config.steps or until the batches end; stop, and call again, as you like.
 
-        Minimises L_simple = E |eps - net(x_t, t, y)|^2, t uniform in 1..T.
+        Minimises L_simple = E |eps - eps_hat|^2, t uniform in 1..T, or with the weighting "v" the
+        same error of v.
         Source: Ho et al. 2020, eq. 14 and algorithm 1; the book's equation eq-simple-loss.
 
         Args:
@@ -156,10 +148,8 @@ class Training:
             last = i == len(group) - 1
             quiet = contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with quiet:
-                losses = self._losses(to_device(x0, self.device), y, draw)
-                weighted = losses * self.weight[draw[0]].to(losses.dtype)
-                loss = weighted.mean() / len(group)
-                self.accelerator.backward(self.scaler.scale(loss))
+                losses, minimised = self._losses(to_device(x0, self.device), y, draw)
+                self.accelerator.backward(self.scaler.scale(minimised.mean() / len(group)))
             sums += self._by_bucket(losses.detach(), draw[0])
         return self.accelerator.reduce(sums, reduction="sum")
 
@@ -187,8 +177,10 @@ class Training:
         shares = [x.unflatten(0, cut)[:, rank] for x in (t, eps, dropped)]
         return list(zip(*shares, strict=True))
 
-    def _losses(self, x0: Tensor, y: Tensor | None, draw: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """|eps - eps_hat|^2 averaged over each image, (B,)."""
+    def _losses(
+        self, x0: Tensor, y: Tensor | None, draw: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """L_simple of each image, (B,), and what is minimised, (B,): the same, or that of v."""
         t, eps, dropped = draw
         if y is not None:
             y = to_device(y, self.device).masked_fill(
@@ -199,11 +191,13 @@ class Training:
             xt = xt.contiguous(memory_format=self.layout)
         small = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if small else None, enabled=small):
-            eps_hat = self.wrapped(xt, t, y)
-        check_answer(eps_hat, xt)
-        # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,
-        # and raises Diverged, where the check would say ValueError and wait for the device.
-        return (eps - eps_hat.to(eps.dtype)).square().flatten(1).mean(1)
+            guess = self.wrapped(xt, t, y)
+        loss = simple_loss(guess.eps_hat, eps, per_sample=True)
+        if self.config.weighting == "simple":
+            return loss, loss
+        signal, noise = self.schedule.mix(t, eps)
+        v, v_hat = signal * eps - noise * x0, signal * guess.eps_hat - noise * guess.x0_hat
+        return loss, simple_loss(v_hat, v, per_sample=True)
 
     def _by_bucket(self, losses: Tensor, t: Tensor) -> Tensor:
         """(2, K): sum of the losses and number of images for each range of t."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dmlib.models import EpsFromV, UNet, UNetConfig
+from dmlib.models import NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from dmlib.training.config import TrainConfig
 
@@ -20,7 +20,7 @@ class Preset:
         purpose: one sentence for whoever chooses.
         net: the network's shape.
         train: how to train it.
-        predicts: "eps", or "v" (inside, see `EpsFromV`).
+        predicts: what the network says, "eps" or "v".
         batch_size: of all processes together, for one pass; times train.accumulation for a step.
         data: "sample" (shipped with dmlib), "fashion" or "cifar10".
         schedule: "cosine" or "linear".
@@ -54,10 +54,11 @@ class Preset:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
-    def make_net(self) -> UNet | EpsFromV:
-        """An untrained network that answers with eps_hat; draws from torch's global generator."""
+    def make_denoiser(self) -> NetDenoiser:
+        """An untrained network with its schedule; draws from torch's global generator."""
         net = UNet(self.net).to(memory_format=torch.channels_last)
-        return net if self.predicts == "eps" else EpsFromV(net, self.make_schedule().alpha_bar)
+        make = predicts_eps if self.predicts == "eps" else predicts_v
+        return make(net, self.make_schedule())
 
     def make_schedule(self) -> NoiseSchedule:
         """The variance schedule that the preset names."""

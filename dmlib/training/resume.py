@@ -93,7 +93,7 @@ def load_weights(path: Path | str, net: nn.Module, *, part: str = "ema") -> nn.M
 
     Args:
         path: of a step_<step>.safetensors.
-        net: of the kind that was trained, `recipe.make_net()`; it is filled in place.
+        net: of the kind that was trained, `recipe.make_denoiser()`; it is filled in place.
         part: "ema", the averaged weights, or "net", those that the optimizer worked on.
 
     Returns:
@@ -178,7 +178,7 @@ def _scaling(card: Card) -> tuple[int, dict[str, Any]]:
     if not isinstance(scaler, dict) or (scaler and scaler.keys() != SCALER):
         raise ValueError(f"the card's scaler must be {{}} or hold {sorted(SCALER)}, got {scaler!r}")
     for name, value in scaler.items():
-        check_real(f"the card's scaler.{name}", value, "[0, inf)")
+        check_real(f"the card's scaler.{name}", value, low=0)
     return whole_number({"lost": 0, **card}, "lost", low=0), scaler
 
 

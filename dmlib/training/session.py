@@ -67,10 +67,8 @@ class Session:
         self.accelerator = make_accelerator(device)
         self.main = self.accelerator.is_main_process
         with seeded(recipe.train.seed):  # the start of the weights depends on nothing else
-            net = recipe.make_net()
-        self.training = Training(
-            net, schedule=recipe.make_schedule(), config=recipe.train, accelerator=self.accelerator
-        )
+            denoiser = recipe.make_denoiser()
+        self.training = Training(denoiser, config=recipe.train, accelerator=self.accelerator)
         own = images is not None or labels is not None
         if not own:
             images, labels = load_data(recipe.data, folder=data_folder)
@@ -89,7 +87,7 @@ class Session:
         self._batches()  # refuses a batch that cannot be made of them
         self.log: RunLog | None = None
         if self.main:
-            numbers = sum(p.numel() for p in net.parameters())
+            numbers = sum(p.numel() for p in denoiser.parameters())
             make_folder(self.folder, room=3 * 16 * numbers)  # three states for a moment
             with locked(self.folder):
                 clear_leftovers(self.folder)
@@ -202,9 +200,9 @@ class Session:
     def _picture(self) -> None:
         if self.log is None:
             return
-        net, schedule = self.training.ema.net, self.training.schedule
+        net = self.training.ema.net
         chunk = max(1, self.recipe.batch_size // self.accelerator.num_processes)
-        trouble = self.log.picture(self.training.step, lambda: preview(net, schedule, chunk=chunk))
+        trouble = self.log.picture(self.training.step, lambda: preview(net, chunk=chunk))
         if trouble is not None:
             print(f"{trouble}; the training goes on", file=sys.stderr, flush=True)
 

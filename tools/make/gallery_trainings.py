@@ -80,7 +80,7 @@ def make_net(fault: Fault) -> nn.Module:
     """The untrained network, always the same one, with the fault built in."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = fault.recipe.make_net()
+        net = fault.recipe.make_denoiser()
     fault.spoil(net)
     return net
 
@@ -97,7 +97,7 @@ def train(name: str) -> None:
     """Train one network and keep weights, average and curves in runs/gallery."""
     fault = TRAININGS[name]
     recipe = fault.recipe
-    training = Training(make_net(fault), schedule=recipe.make_schedule(), config=recipe.train)
+    training = Training(make_net(fault), config=recipe.train)
     start, records = time.process_time(), []
     for record in training.run(data(fault)):
         records.append(record)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from dmlib import checkpoint
-from dmlib.models import EpsFromV, UNet
+from dmlib.models import NetDenoiser
 from dmlib.training import resume
 from dmlib.training.__main__ import main as main_of_training
 from dmlib.training.log import preview, read_log
@@ -36,23 +36,22 @@ ORIGIN = {
 }
 
 
-def averaged(folder: Path) -> tuple[UNet | EpsFromV, dict]:
+def averaged(folder: Path) -> tuple[NetDenoiser, dict]:
     """The averaged network of the newest checkpoint, and that checkpoint's card."""
     found, _ = checkpoint.latest(folder)
     if found is None or found.card.get("kind") != resume.KIND:
         raise SystemExit(f"no checkpoint of a training in {folder}")
-    return resume.load_weights(found.path, SHIPPED.make_net()), found.card
+    return resume.load_weights(found.path, SHIPPED.make_denoiser()), found.card
 
 
 def ship_weights(folder: Path, *, device: str) -> None:
     """fashion_unet.safetensors and its card."""
     net, state = averaged(folder)
-    schedule = SHIPPED.make_schedule()
-    exact = preview(net, schedule).astype(float)
-    inner = net.net if isinstance(net, EpsFromV) else net
+    exact = preview(net).astype(float)
+    inner = net.net
     half = {k: x.half() for k, x in inner.state_dict().items()}
     inner.load_state_dict({k: x.float() for k, x in half.items()})
-    rounded = preview(net, schedule).astype(float)
+    rounded = preview(net).astype(float)
     last = read_log(folder)[-1]
     steps = state["train"]["steps"]
     card = {

@@ -14,9 +14,11 @@ from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Open, Requirement
 from dmlib.book.exercises.values import WrongForm, to_tensor
 from dmlib.mixture import GaussianMixture
+from dmlib.models import predicts_eps
 from dmlib.oracle import MixtureOracle
-from dmlib.sampling import ddim, generate
+from dmlib.sampling import generate
 from dmlib.schedules import NoiseSchedule, cosine_schedule
+from dmlib.steps import ddim
 
 # Many points, so that chance decides little: the share of a heap has a standard deviation of at
 # most 0.005, the measured width one of about 0.015.
@@ -32,7 +34,8 @@ class _Counted:
 
     def __call__(self, xt: Tensor, t: int | Tensor) -> Tensor:
         self.calls += 1
-        return self._net(xt, t if isinstance(t, Tensor) else int(t))  # NumPy's numbers, too
+        t = t if isinstance(t, Tensor) else int(t)  # NumPy's numbers, too
+        return self._net(xt, t).eps_hat
 
 
 def _toy(generator: Generator) -> GaussianMixture:
@@ -137,7 +140,8 @@ def _equal_in_log_snr(
     log_snr = schedule.snr[1:].log()
     wanted = torch.linspace(float(log_snr[-1]), float(log_snr[0]), CALLS + 1).double()
     times = {int((log_snr - w).abs().argmin()) + 1 for w in wanted[:-1]} | {0}
-    return generate(net, xT, schedule=schedule, step=ddim(), times=sorted(times, reverse=True))
+    times = sorted(times, reverse=True)
+    return generate(predicts_eps(net, schedule), xT, step=ddim(), times=times)
 
 
 def _noise_at_the_end(
