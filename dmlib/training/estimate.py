@@ -13,7 +13,7 @@ from dmlib.training.batches import shuffled
 from dmlib.training.device import OneDevice
 from dmlib.training.loop import Training
 from dmlib.training.outcome import is_out_of_memory
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 from dmlib.training.seeding import seeded
 
 
@@ -33,7 +33,7 @@ class Estimate:
     seconds_per_step: float | None
 
 
-def estimate(recipe: Preset, *, device: str) -> Estimate:
+def estimate(recipe: Recipe, *, device: str) -> Estimate:
     """Count the memory and time a few steps on made-up images; nothing of it is kept.
 
     A small batch is timed first. If a whole step would take more than 3 s on its account, it is
@@ -57,7 +57,7 @@ def estimate(recipe: Preset, *, device: str) -> Estimate:
     return Estimate(parameters, memory_of(training, recipe), seconds)
 
 
-def memory_of(training: Training, recipe: Preset) -> int:
+def memory_of(training: Training, recipe: Recipe) -> int:
     """Bytes that a step of the recipe holds at once, about.
 
     float32 each: weight, average, gradient, Adam's first and second moment; and what autograd
@@ -70,7 +70,7 @@ def memory_of(training: Training, recipe: Preset) -> int:
     return 5 * 4 * parameters + (two - 2 * per_image) + recipe.batch_size * per_image
 
 
-def _saved_bytes(training: Training, recipe: Preset, size: int) -> int:
+def _saved_bytes(training: Training, recipe: Recipe, size: int) -> int:
     """Bytes that the forward pass of a batch leaves for the backward pass: what autograd saves."""
     own = {p.untyped_storage().data_ptr() for p in training.net.parameters()}
     saved: dict[int, int] = {}
@@ -89,7 +89,7 @@ def _saved_bytes(training: Training, recipe: Preset, size: int) -> int:
     return sum(saved.values())
 
 
-def _seconds(training: Training, recipe: Preset) -> float:
+def _seconds(training: Training, recipe: Recipe) -> float:
     few = min(8, recipe.batch_size)
     for size in (few, recipe.batch_size):
         steps = training.run(_some_batches(recipe, size))
@@ -104,7 +104,7 @@ def _seconds(training: Training, recipe: Preset) -> float:
     return step * recipe.train.accumulation
 
 
-def _some_batches(recipe: Preset, size: int):
+def _some_batches(recipe: Recipe, size: int):
     shape = (size, recipe.net.channels, recipe.net.image_size, recipe.net.image_size)
     labels = torch.arange(size) % recipe.net.num_classes if recipe.net.num_classes else None
     return shuffled(torch.linspace(-1, 1, math.prod(shape)).view(shape), labels, batch_size=size)

@@ -82,15 +82,6 @@ def fingerprint(images: Tensor, labels: Tensor | None) -> str:
     return digest.hexdigest()
 
 
-def check_answer(eps_hat: Any, xt: Tensor) -> None:
-    """Raise unless the network's answer has the shape of what it was asked about."""
-    if not isinstance(eps_hat, Tensor) or eps_hat.shape != xt.shape:
-        raise ValueError(
-            f"net must answer with eps_hat, a tensor of the shape of xt, {tuple(xt.shape)}, got "
-            f"{_described(eps_hat)}"
-        )
-
-
 def _described(x: Any) -> str:
     if isinstance(x, Tensor):
         return f"a tensor {tuple(x.shape)} of {x.dtype}"

@@ -21,7 +21,7 @@ from dmlib.models import NetDenoiser
 from dmlib.sampling import clipped, generate
 from dmlib.training.loop import Training
 from dmlib.training.model_card import card_of, write_weights
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 from dmlib.training.record import Record
 
 FIELDS = {"step", "seconds", "loss", "buckets", "grad_norm", "learning_rate", "images_per_second"}
@@ -73,7 +73,7 @@ class RunLog:
     """
 
     def __init__(
-        self, folder: Path, recipe: Preset, *, step: int = 0, data: str | None = None
+        self, folder: Path, recipe: Recipe, *, step: int = 0, data: str | None = None
     ) -> None:
         self.folder, self.recipe, self.data = folder, recipe, data
         self.path = folder / "log.jsonl"

@@ -18,18 +18,18 @@ from dmlib.checkpoint import CheckpointError
 from dmlib.checkpoint.files import FolderError, clear_leftovers, locked, make_folder
 from dmlib.data import check_range
 from dmlib.training import resume
-from dmlib.training.batches import load_data, shuffled
+from dmlib.training.batches import shuffled
 from dmlib.training.device import OneDevice, fastest_device
 from dmlib.training.inputs import check_labels, fingerprint
 from dmlib.training.log import RunLog, preview
 from dmlib.training.loop import Batch, Diverged, Training
 from dmlib.training.outcome import Outcome, is_out_of_memory
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 from dmlib.training.record import Record
 from dmlib.training.seeding import seeded
 from dmlib.training.stopping import stop_between_steps
 
-SAVE_SECONDS = 120.0  # at least this often, whatever the preset says in steps
+SAVE_SECONDS = 120.0  # at least this often, whatever the recipe says in steps
 
 
 class Session:
@@ -55,7 +55,7 @@ class Session:
 
     def __init__(
         self,
-        recipe: Preset,
+        recipe: Recipe,
         *,
         folder: Path | str,
         device: str | None = None,
@@ -71,7 +71,7 @@ class Session:
         self.training = Training(denoiser, config=recipe.train, accelerator=self.accelerator)
         own = images is not None or labels is not None
         if not own:
-            images, labels = load_data(recipe.data, folder=data_folder)
+            images, labels = recipe.data(data_folder)
         self.images, self.labels = _fitting(recipe, images, labels)
         self.data = fingerprint(self.images, self.labels)
         self.found, self.refused = checkpoint.latest(self.folder)
@@ -214,7 +214,7 @@ def _first_save_was_cut(folder: Path) -> bool:
 
 
 def _fitting(
-    recipe: Preset, images: Tensor | None, labels: Tensor | None
+    recipe: Recipe, images: Tensor | None, labels: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Images and labels for the recipe's network; no labels where it has no classes."""
     net = recipe.net

@@ -30,7 +30,7 @@ def shorten() -> None:
     train = replace(smoke.train, steps=6, warmup=2)
     every = {"preview_every": 3, "save_every": 3, "log_every": 2}
     short = replace(smoke, net=net, train=train, batch_size=8, **every)
-    recipes.PRESETS = tuple(short if p is smoke else p for p in recipes.PRESETS)
+    recipes.RECIPES = tuple(short if p is smoke else p for p in recipes.RECIPES)
     recipes.SMOKE = short
 
 

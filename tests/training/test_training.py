@@ -637,7 +637,7 @@ def test_lines_that_cannot_be_read_are_passed_over(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, capsys):
-    folder = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    folder = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*folder, "--steps", "2"]) == 0
     assert main([*folder, "--steps", "4"]) == 0
     out = capsys.readouterr().out
@@ -674,7 +674,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
         raise trouble
 
     monkeypatch.setattr(Training, "run", troubled)
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*command, "--steps", "5"]) == code
     assert sentence in capsys.readouterr().out
     found, _ = checkpoint.latest(tmp_path)
@@ -684,7 +684,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "foo"], "argument --preset: invalid choice: 'foo'"),
+        (["--recipe", "foo"], "argument --recipe: invalid choice: 'foo'"),
         (["--steps", "0"], "error: steps must be "),
         (["--batch-size", "0"], "batch_size must be >= 1, got 0"),
         (["--batch-size", "4000"], "batch_size must be in 1..2000 (the data), got 4000"),
@@ -695,7 +695,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
 def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
@@ -708,7 +708,7 @@ def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
 def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
     checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
     with pytest.raises(SystemExit):
-        main(["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
+        main(["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
     assert "step_000000000.safetensors: trained with the schedule" in capsys.readouterr().err
 
 
