@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_alike, check_choice, check_real
+from dmlib._validate import as_index, check_alike, check_choice, check_real
 from dmlib.schedules import NoiseSchedule, at, check_schedule
 
 Prediction = Literal["eps", "x0", "v"]
@@ -33,6 +33,8 @@ def simple_loss(eps_hat: Tensor, eps: Tensor, *, per_sample: bool = False) -> Te
         ValueError: a tensor is not floating point or shapes differ.
     """
     check_alike(eps=eps, eps_hat=eps_hat)
+    if not eps.numel():
+        raise ValueError(f"eps must be (B, ...) and not empty, got {tuple(eps.shape)}")
     square = ((eps - eps_hat) ** 2).reshape(len(eps), -1).mean(1)  # (B,)
     return square if per_sample else square.mean()
 
@@ -61,7 +63,7 @@ def min_snr_weight(
     check_schedule(schedule)
     check_choice("prediction", prediction, ("eps", "x0", "v"))
     gamma = gamma if gamma == math.inf else check_real("gamma", gamma, low=0, open_low=True)
-    t = torch.as_tensor(t)
+    t = as_index("t", t, batch=t.numel() if isinstance(t, Tensor) and t.ndim == 1 else 1)
     dtype = torch.float32 if t.device.type == "mps" else torch.float64
     snr = at(schedule.snr, t, torch.empty(t.numel(), dtype=dtype, device=t.device), low=1)
     if prediction == "x0":

@@ -16,7 +16,7 @@ from torch import Tensor
 from dmlib._validate import check_float, check_int
 from dmlib.mixture import GaussianMixture, log_joint
 from dmlib.parameterization import Guess
-from dmlib.schedules import wide
+from dmlib.schedules import check_schedule, wide
 
 
 class _Oracle:
@@ -24,8 +24,7 @@ class _Oracle:
 
     def __init__(self, size: int, path: Any, device: torch.device) -> None:
         if not hasattr(path, "mix"):
-            kind = type(path).__name__
-            raise ValueError(f"schedule must be a NoiseSchedule, got {kind}")
+            check_schedule(path)
         self.path = path
         self._size = size
         # What has no float64 is computed on the CPU.

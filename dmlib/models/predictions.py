@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dmlib._validate import as_index, check_floating
 from dmlib.parameterization import Guess, guess_from_eps, guess_from_v, guess_from_x0
 from dmlib.schedules import NoiseSchedule, check_schedule, wide
 
@@ -67,6 +68,9 @@ class NetDenoiser(nn.Module):
             ValueError: an argument does not fit the network or the path, or the answer has not the
                 shape of xt.
         """
+        check_floating("xt", xt)
+        if isinstance(self.path, NoiseSchedule):  # networks of others know t as a tensor only
+            t = as_index("t", t, batch=len(xt), device=xt.device)
         asked = xt.to(self._dtype(xt))
         answer = self.net(asked, t) if y is None else self.net(asked, t, y)
         if getattr(answer, "shape", None) != xt.shape:

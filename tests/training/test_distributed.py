@@ -21,7 +21,7 @@ WORKER = """
     import torch
     from accelerate import Accelerator
     from dmlib.training.batches import shuffled
-    from dmlib.models import UNet, UNetConfig
+    from dmlib.models import UNet, UNetConfig, predicts_eps
     from dmlib.schedules import cosine_schedule
     from dmlib.training.config import TrainConfig
     from dmlib.training.loop import Training
@@ -36,8 +36,7 @@ WORKER = """
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == int(sys.argv[2])
     training = Training(
-        UNet(config).double(),
-        schedule=cosine_schedule(50),
+        predicts_eps(UNet(config).double(), cosine_schedule(50)),
         config=TrainConfig(steps=6, warmup=2, label_dropout=0.3, accumulation=int(sys.argv[3])),
         accelerator=accelerator,
     )
