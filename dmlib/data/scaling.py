@@ -87,7 +87,7 @@ def check_range(name: str, images: Tensor) -> None:
 def check_signed(name: str, images: Tensor) -> None:
     """Raise if floats look like 0..255 or 0..1: in [-1, 1] something is darker than grey."""
     low, high = float(images.min()), float(images.max())
-    if low >= 0:
+    if low >= 0 and high > 0:
         fix = f"{name} / 127.5 - 1" if high > 1 else f"{name} * 2 - 1"
         raise ValueError(
             f"{name} must lie in [-1, 1], got values from {low:g} to {high:g}; try: {fix}"

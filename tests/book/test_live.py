@@ -339,7 +339,7 @@ def test_images_of_ones_own_are_trained_on_and_named_in_the_card(tmp_path):
     assert trained.card["data"] == "24 images of one's own"
     assert trained.card["command"] == "dmlib.training.session.Session(recipe, ...)"
     net, _ = checkpoint.load_unet(trained.weights)
-    assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).shape == (1, 3, 8, 8)
+    assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).x0_hat.shape == (1, 3, 8, 8)
     assert "24 images of one's own" in (tmp_path / "MODEL_CARD.md").read_text()
 
 
@@ -515,4 +515,4 @@ def test_card_says_what_was_run_and_takes_metrics(tmp_path):
 
 
 def test_smoke_recipe_is_the_one_that_needs_no_download():
-    assert SMOKE.data == "sample"
+    assert SMOKE.data is sample

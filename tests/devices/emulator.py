@@ -313,6 +313,27 @@ class Operations(TorchDispatchMode):
         return _run(func, args, kwargs)
 
 
+class Attention(torch.autograd.Function):
+    """softmax(q k^T / sqrt(d)) v, in float32, which keeps no more than a GPU's kernel does."""
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        ctx.save_for_backward(q, k, v)
+        return _attend(q.float(), k.float(), v.float()).to(q.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            inputs = [x.detach().float().requires_grad_() for x in ctx.saved_tensors]
+            out = _attend(*inputs)
+        grads = torch.autograd.grad(out, inputs, grad.float())
+        return tuple(g.to(x.dtype) for g, x in zip(grads, ctx.saved_tensors, strict=True))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
+
+
 def _touches(values: Any) -> bool:
     """Whether anything of the device is among an operation's arguments."""
     for x in values:
@@ -329,8 +350,7 @@ class Functions(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func is torch.nn.functional.scaled_dot_product_attention:
-            q, k, v = args[:3]
-            return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
+            return Attention.apply(*args[:3])
         if func is Tensor.pin_memory:
             return args[0]
         if args and isinstance(args[0], OnDevice):
@@ -388,7 +408,7 @@ def install(
         "get_device_capability": lambda device=None: capability,
         "get_device_properties": lambda device=None: Properties,
         "get_device_name": lambda device=None: name,
-        "is_bf16_supported": lambda *args, **kwargs: capability >= (8, 0),
+        "is_bf16_supported": lambda *args, **kwargs: True,  # older GPUs imitate it
         "synchronize": lambda *args: note(READ, "synchronize"),
         "get_rng_state": lambda device=None: _device_state[0].clone(),
         "set_rng_state": lambda state, device=None: _device_state.__setitem__(0, state.clone()),

@@ -713,7 +713,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
     [
         (["--recipe", "foo"], "argument --recipe: invalid choice: 'foo'"),
         (["--steps", "0"], "error: steps must be "),
-        (["--batch-size", "0"], "batch_size must be >= 1, got 0"),
+        (["--batch-size", "0"], "batch_size must be an integer >= 1, got 0"),
         (["--batch-size", "4000"], "batch_size must be in 1..2000 (the data), got 4000"),
         (["--accumulation", "0"], "error: accumulation must be "),
         (["--device", "gpu"], "argument --device: cannot compute on 'gpu': "),
