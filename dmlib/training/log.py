@@ -55,7 +55,8 @@ def read_grids(folder: Path | str) -> dict[int, NDArray[np.uint8]]:
     found = {}
     for path in sorted(Path(folder).glob("grid_*.npz")):
         try:
-            found[int(path.stem[5:])] = np.load(path)["images"]
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:
+                found[int(path.stem[5:])] = arrays["images"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
     return found
@@ -182,7 +183,7 @@ def preview(net: NetDenoiser, *, chunk: int = 40, steps: int = 50) -> NDArray[np
     Args:
         net: has a `config`.
         chunk: samples at a time, >= 1.
-        steps: of DDIM.
+        steps: of DDIM; as many as there are, if the schedule has fewer.
 
     Returns:
         (10 * 4, C, H, W) uint8; of many classes ten are shown, evenly spaced.
@@ -193,11 +194,11 @@ def preview(net: NetDenoiser, *, chunk: int = 40, steps: int = 50) -> NDArray[np
     shown = torch.linspace(0, classes - 1, min(classes, 10)).long().repeat_interleave(4)
     shape = (len(shown), config.channels, config.image_size, config.image_size)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    parts = []
+    parts, times = [], min(steps, net.path.T)
     for xt, y in zip(noise.split(chunk), shown.split(chunk), strict=True):
         given = conditioned(net, y.to(device)) if config.num_classes else net
         generator = torch.Generator(device).manual_seed(0)  # nobody else's numbers move
-        x0 = generate(clipped(given), xt.to(device), times=steps, generator=generator)
+        x0 = generate(clipped(given), xt.to(device), times=times, generator=generator)
         parts.append(((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu())
     return torch.cat(parts).numpy()
 
