@@ -38,7 +38,7 @@ class RecordedRun:
         """A run that comes with dmlib.
 
         Args:
-            name: "fashion", the run that made the shipped weights, or "cpu", one of that preset.
+            name: "fashion", the run that made the shipped weights, or "cpu", one of that recipe.
 
         Raises:
             ValueError: another name.

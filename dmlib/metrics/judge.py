@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from dmlib._validate import check_float, check_generator, check_int
-from dmlib.data import to_uint8, to_unit
+from dmlib.data import check_signed, to_uint8, to_unit
 from dmlib.forward import noise_like
 from dmlib.guidance import conditioned, guided
-from dmlib.metrics.features import Features, features_of
+from dmlib.metrics.features import Features, device_of, features_of
 from dmlib.metrics.frechet import FeatureStats, frechet_distance, frechet_floor, frechet_spread
 from dmlib.sampling import clipped, generate
 from dmlib.steps import Step, ddim
+from dmlib.training.inputs import check_labels
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,20 @@ class Judge:
         self.stats = FeatureStats.of(self.reference)
 
     def score(self, samples: Tensor, labels: Tensor, *, seed: int = 0) -> Score:
-        """Judge samples (B, 1, 28, 28) in [-1, 1] that were asked to be of the classes `labels`."""
+        """Judge samples that were asked to be of the classes `labels`.
+
+        Args:
+            samples: (B, 1, 28, 28) in [-1, 1], on any device.
+            labels: (B,) int64 in 0..9.
+            seed: of the resamples.
+
+        Raises:
+            ValueError: samples are no such images (0..255, say), or labels no such classes.
+        """
         check_float("samples", samples)
-        if labels.shape != (len(samples),):
-            raise ValueError(f"labels must be ({len(samples)},), got {tuple(labels.shape)}")
-        samples, labels = (x.to(self.reference.device) for x in (samples, labels))
+        check_labels("labels", labels, size=len(samples), num_classes=10)
+        device = device_of(self.features)
+        samples, labels = samples.to(device), labels.to(device)
         features = self._of(samples)
         spread = frechet_spread(
             features, self.reference, resamples=10, generator=torch.Generator().manual_seed(seed)
@@ -85,6 +95,7 @@ class Judge:
 
 
 def _as_shown(images: Tensor) -> Tensor:
+    check_signed("images", images)
     return to_unit(to_uint8(images))
 
 
@@ -119,8 +130,7 @@ def class_samples(
     check_generator(generator)
     if generator is None:
         generator = torch.Generator().manual_seed(1)
-    weights = net.parameters() if isinstance(net, nn.Module) else iter(())
-    device = next((weight.device for weight in weights), torch.device("cpu"))
+    device = device_of(net) if isinstance(net, nn.Module) else torch.device("cpu")
     parts = []
     for size in [100] * (n // 100) + [n % 100] * (n % 100 > 0):
         y = torch.arange(size, device=device) % 10

@@ -165,7 +165,7 @@ def _copies(
     distance, index = nearest_neighbours(samples, train)
     unseen, _ = nearest_neighbours(test[:n], train)
     closest = distance.argsort()[:10]
-    pairs = torch.cat([samples[closest], train[index[closest]]])
+    pairs = torch.cat([samples[closest].cpu(), train[index[closest].cpu()]])
     row = {"n": n, "samples": distance.tolist(), "test": unseen.tolist()}
     return row, to_uint8(pairs).numpy()
 

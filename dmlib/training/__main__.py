@@ -1,6 +1,6 @@
-"""Train from a shell: `python -m dmlib.training --preset cpu`, and the same command to go on.
+"""Train from a shell: `python -m dmlib.training --recipe cpu`, and the same command to go on.
 
-On several processes or GPUs: `accelerate launch -m dmlib.training --preset big`.
+On several processes or GPUs: `accelerate launch -m dmlib.training --recipe big`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from dmlib.data.download import DataError
-from dmlib.training.recipes import PRESETS, Preset, preset
+from dmlib.training.recipes import RECIPES, Recipe
 from dmlib.training.session import Session
 
 
@@ -37,11 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dmlib.training", description=__doc__)
-    names = [p.name for p in PRESETS]
-    parser.add_argument("--preset", default="smoke", choices=names, help="the recipe")
-    parser.add_argument("--folder", help="where the run is kept; runs/<preset> if not given")
+    names = [r.name for r in RECIPES]
+    parser.add_argument("--recipe", default="smoke", choices=names, help="the recipe")
+    parser.add_argument("--folder", help="where the run is kept; runs/<recipe> if not given")
     parser.add_argument("--data-folder", help="where the data set's files lie, if not downloaded")
-    parser.add_argument("--steps", type=int, help="of the optimizer, instead of the preset's")
+    parser.add_argument("--steps", type=int, help="of the optimizer, instead of the recipe's")
     parser.add_argument("--batch-size", type=int, help="of all processes together")
     parser.add_argument("--accumulation", type=int, help="batches added up to one step")
     parser.add_argument("--seed", type=int)
@@ -60,8 +60,8 @@ def _device(name: str) -> str:
     return name
 
 
-def _recipe(args: argparse.Namespace) -> Preset:
-    chosen = preset(args.preset)
+def _recipe(args: argparse.Namespace) -> Recipe:
+    chosen = next(r for r in RECIPES if r.name == args.recipe)
     given = {k: v for k, v in vars(args).items() if v is not None}
     train = {k: given[k] for k in ("steps", "accumulation", "seed") if k in given}
     batch_size = given.get("batch_size", chosen.batch_size)
@@ -76,7 +76,7 @@ def _announce(session: Session) -> None:
         print(f"going on after step {session.training.step}: {session.found.path}")
     parameters = sum(p.numel() for p in session.training.net.parameters())
     per_step = recipe.batch_size * recipe.train.accumulation
-    print(f"preset {recipe.name}: {recipe.purpose}")
+    print(f"recipe {recipe.name}: {recipe.purpose}")
     print(f"{parameters:,} parameters, {len(session.images):,} images, {per_step} a step")
     print(f"{recipe.train.steps:,} steps; kept in {session.folder}, same command to go on")
 

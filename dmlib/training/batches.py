@@ -56,7 +56,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     for name, x in (("images", images), ("labels", labels)):
         if not isinstance(x, Tensor) and not (name == "labels" and x is None):
             raise ValueError(
-                f"{name} must be a torch.Tensor, got {type(x).__name__}; mend: "
+                f"{name} must be a torch.Tensor, got {type(x).__name__}; try: "
                 f"torch.as_tensor({name})"
             )
     if not (images.dtype == torch.uint8 or images.is_floating_point()):
@@ -66,7 +66,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}; mend: labels.flatten().long(), if these are the classes"
+            f"{tuple(labels.shape)}; try: labels.flatten().long(), if these are the classes"
         )
 
 
@@ -86,27 +86,22 @@ def _endless(
         epoch, skip = epoch + 1, 0
 
 
-def load_data(name: str, *, folder: str | None = None) -> tuple[Tensor, Tensor]:
-    """Images and labels to train on, by the name of the data set.
+# Data for recipes: folder -> images (N, C, H, W) uint8 and labels (N,) int64. `folder` is where
+# the files lie, or shall be kept; None is the system's cache. They raise DataError.
 
-    Args:
-        name: "sample" (2,000 images that come with dmlib), "fashion" (60,000) or "cifar10"
-            (50,000); the last two are read from `folder` or the cache, or downloaded.
-        folder: where the data set's files lie, or shall be kept; the system's cache if None.
 
-    Returns:
-        images (N, C, H, W) uint8 and labels (N,) int64.
+def sample(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """2,000 images of Fashion-MNIST that come with dmlib; `folder` is not needed."""
+    images, labels = fashion_sample()
+    return images[:, None], labels
 
-    Raises:
-        ValueError: name is none of the three.
-        DataError: the data can be neither found nor downloaded.
-    """
-    if name == "sample":
-        images, labels = fashion_sample()
-    elif name == "fashion":
-        images, labels = fashion_mnist(cache=folder)
-    elif name == "cifar10":
-        images, labels = cifar10(cache=folder)
-    else:
-        raise ValueError(f'name must be "sample", "fashion" or "cifar10", got {name!r}')
-    return (images[:, None] if images.ndim == 3 else images), labels
+
+def fashion(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """The 60,000 training images of Fashion-MNIST, read from the folder or downloaded into it."""
+    images, labels = fashion_mnist(cache=folder)
+    return images[:, None], labels
+
+
+def cifar(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """The 50,000 training images of CIFAR-10, read from the folder or downloaded into it."""
+    return cifar10(cache=folder)

@@ -17,13 +17,14 @@ from dmlib.metrics.judge import Judge, class_samples
 from dmlib.models import UNetConfig, predicts_eps, predicts_x0
 from dmlib.schedules import cosine_schedule
 from dmlib.steps import ddim, ddpm
+from dmlib.training.batches import sample
 from dmlib.training.config import TrainConfig
 from dmlib.training.model_card import add_metrics
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 from dmlib.training.session import Session
 
 SCHEDULE = cosine_schedule(1000)
-TINY = Preset(
+TINY = Recipe(
     name="tiny",
     purpose="for tests",
     net=UNetConfig(
@@ -31,7 +32,7 @@ TINY = Preset(
     ),
     train=TrainConfig(steps=6, warmup=2, ema_decay=0.9),
     batch_size=8,
-    data="sample",
+    data=sample,
     preview_every=4,
     save_every=3,
     log_every=2,

@@ -169,7 +169,7 @@ def test_frechet_refuses_bad_input_by_name():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"mean": torch.zeros(3)}, r"mean must be float64, got torch.float32; mend: mean.double"),
+        ({"mean": torch.zeros(3)}, r"mean must be float64, got torch.float32; try: mean.double"),
         ({"mean": [0.0, 0.0, 0.0]}, "mean must be a torch.Tensor, got list"),
         ({"mean": torch.zeros(3, 1, dtype=F64)}, r"mean must have shape \(D,\), got \(3, 1\)"),
         ({"cov": torch.eye(3)}, "cov must be float64"),

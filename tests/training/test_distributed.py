@@ -156,7 +156,7 @@ def test_command_runs_under_a_launcher(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "dmlib.training"]
-    command += ["--preset", "smoke", "--steps", "2", "--device", "cpu", "--folder", "run"]
+    command += ["--recipe", "smoke", "--steps", "2", "--device", "cpu", "--folder", "run"]
     run = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240, cwd=tmp_path
     )

@@ -47,6 +47,9 @@ def everything(training: Training) -> dict[str, Tensor]:
     return {k: x.clone() for k, x in resume.state(training)[0].items()} | {"numbers": numbers}
 
 
+SCALED = torch.amp.GradScaler("cpu").state_dict()
+
+
 def put(**fields) -> Change:
     return lambda tensors, card: card.update(fields)
 
@@ -88,13 +91,9 @@ SPOILT = {
         "optimizer.99.step is of none",
     ),
     "lettered moment": (tensor("optimizer.x.step", torch.zeros(())), "optimizer.x.step is of none"),
-    "no random state": (drop("random.training"), r"holds no random state \(random.training\)"),
-    "no torch state": (drop("random.torch"), r"holds no random state \(random.torch\)"),
-    "random state's size": (
-        tensor("random.training", torch.zeros(16, dtype=torch.uint8)),
-        r"random.training is no random state of the device cpu .*mend: go on on the kind",
-    ),
-    "random state's type": (tensor("random.torch", torch.zeros(5056)), "random.torch is no random"),
+    "scaler's names": (put(scaler={"scale": 1.0}), r"scaler must be \{\} or hold \['_growth"),
+    "scaler's value": (put(scaler={**SCALED, "scale": "2"}), r"scaler.scale must be a number"),
+    "steps lost": (put(lost=-1), "card's lost must be a whole number >= 0, got -1"),
     "weights' type": (
         lambda tensors, card: tensors.update({"ema.net.head.bias": torch.zeros(2).long()}),
         r"holds another network \(ema: net.head.bias differs\)",
@@ -120,10 +119,10 @@ def test_a_spoilt_state_is_refused_by_file_and_field_and_changes_nothing(tmp_pat
         ({"net": MLP(2, width=16, depth=1)}, r"holds another network \(net: .* differs\)"),
         ({"schedule": linear_schedule(40)}, "trained with the schedule 'cosine', T = 40; here"),
         ({"schedule": cosine_schedule(40, s=0.1)}, "another schedule of the name 'cosine'"),
-        ({"weighting": "v"}, "trained with weighting = 'simple', here it is 'v'; mend: the same"),
+        ({"weighting": "v"}, "trained with weighting = 'simple', here it is 'v'; try: the same"),
         (
             {"seed": 7},
-            "trained with seed = 0, here it is 7; mend: the same seed, or another folder",
+            "trained with seed = 0, here it is 7; try: the same seed, or another folder",
         ),
     ],
     ids=["network", "schedule", "its table", "weighting", "seed"],
@@ -153,8 +152,9 @@ def test_what_may_change_on_the_way_may(tmp_path):
 
 def test_a_state_of_before_its_card_told_more_is_gone_on_with(tmp_path):
     def older(tensors, card):
-        for name in ("alpha_bar", "slots"):
+        for name in ("alpha_bar", "slots", "scaler", "lost"):
             del card[name]
+        tensors["random.training"] = torch.Generator().get_state()
 
     straight = trained()
     training = make()

@@ -1,4 +1,4 @@
-"""Laws of the training's numbers; those of the rate are in test_presets.py."""
+"""Laws of the training's numbers; those of the rate are in test_recipes.py."""
 
 from __future__ import annotations
 

@@ -26,10 +26,11 @@ from dmlib.training import resume
 from dmlib.training.__main__ import main
 from dmlib.training.batches import shuffled
 from dmlib.training.config import TrainConfig
-from dmlib.training.device import fast_bfloat16, fast_layout
+from dmlib.training.device import OneDevice, dtype_of, fast_bfloat16, fast_layout
 from dmlib.training.log import RunLog, read_log
-from dmlib.training.loop import Diverged, OneDevice, Record, Training
+from dmlib.training.loop import Diverged, Training
 from dmlib.training.recipes import SMOKE
+from dmlib.training.record import Numbers, Record
 
 SCHEDULE = cosine_schedule(50)
 TINY = UNetConfig(
@@ -314,43 +315,27 @@ def test_what_is_trained_is_a_denoiser_and_stays_one():
         assert net.path is training.schedule or net.path.T == training.schedule.T
 
 
-def test_bfloat16_computes_small_and_keeps_float32(monkeypatch):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: True)
-    training = make_training(bfloat16=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_network_computes_in_the_precision_and_keeps_float32(dtype):
+    training = make_training(precision=str(dtype).removeprefix("torch."))
     seen = []
     training.net.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
     next(training.run(batches()))
-    assert seen == [torch.bfloat16]
+    assert seen == [dtype]
     assert {p.dtype for p in training.net.parameters()} == {torch.float32}
 
 
-def test_bfloat16_is_left_out_where_the_device_imitates_it(monkeypatch):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: False)
-    training = make_training(bfloat16=True)
-    seen = []
-    training.net.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
-    next(training.run(batches()))
-    assert seen == [torch.float32]
-
-
-def test_images_reach_the_network_in_the_fast_layout(monkeypatch):
-    for fast, layout in ((True, torch.contiguous_format), (False, torch.channels_last)):
-        monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device, fast=fast: fast)
-        training = make_training(bfloat16=True)
-        seen = []
-        training.net.net.register_forward_pre_hook(
-            lambda net, args, seen=seen: seen.append(args[0])
-        )
-        next(training.run(batches()))
-        assert seen[0].is_contiguous(memory_format=layout)
-        assert fast_layout("cpu", bfloat16=fast) is layout
-    assert fast_layout("cuda", bfloat16=True) is torch.channels_last
-
-
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_network_in_channels_last_follows_the_layout(monkeypatch, fast):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: fast)
-    training = make_training(bfloat16=True)
+def test_images_and_weights_lie_in_the_fast_layout(monkeypatch, fast):
+    monkeypatch.setattr("dmlib.training.device.fast_bfloat16", lambda device: fast)
+    layout = torch.contiguous_format if fast else torch.channels_last
+    training = make_training(precision="auto")
+    seen = []
+    training.net.register_forward_pre_hook(lambda net, args: seen.append(args[0]))
+    next(training.run(batches()))
+    assert seen[0].is_contiguous(memory_format=layout)
+    assert fast_layout("cpu", training.dtype) is layout
+    assert fast_layout("cuda", training.dtype) is torch.channels_last
     for net in (training.net, training.ema.net):
         weight = net.net.middle[0].block.conv_1.weight  # (C, C, 3, 3): the two orders differ
         assert weight.is_contiguous() == fast
@@ -370,10 +355,26 @@ def test_a_torch_that_cannot_tell_counts_as_without_bfloat16(monkeypatch):
     assert not fast_bfloat16("meta")
 
 
-@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
-def test_gpus_before_ampere_imitate_bfloat16(monkeypatch, capability, fast):
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [
+        ((6, 1), torch.float32),
+        ((7, 0), torch.float16),
+        ((7, 5), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((9, 0), torch.bfloat16),
+    ],
+)
+def test_a_gpu_computes_in_what_it_has_units_for(monkeypatch, capability, dtype):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert fast_bfloat16("cuda") == fast
+    assert dtype_of("auto", "cuda") is dtype
+    assert dtype_of("float32", "cuda") is torch.float32
+
+
+def test_float16_is_refused_where_nobody_scales():
+    with pytest.raises(ValueError, match=r'^precision "float16" must be on cpu or cuda, got .*mps'):
+        dtype_of("float16", "mps")
+    assert dtype_of("auto", "mps") is torch.float32
 
 
 def test_wrong_batches_are_refused():
@@ -420,9 +421,9 @@ X0 = torch.zeros(4, 1, 8, 8)
     ("batch", "message"),
     [
         (X0, r"^batches must yield pairs \(x0, y\), got a tensor \(4, 1, 8, 8\)"),
-        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; mend: yield \(x0, None\)"),
+        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; try: yield \(x0, None\)"),
         ((X0.numpy(), None), r"^x0 must be a torch.Tensor, got ndarray"),
-        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; mend: x0.f"),
+        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; try: x0.f"),
         ((X0[0, 0, 0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(8,\)"),
         ((X0[:0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(0, 1, 8, 8\)"),
         ((X0, [0, 1, 2, 0]), r"^y must be an int64 tensor \(4,\) or None, got list of 4"),
@@ -452,7 +453,7 @@ def test_a_data_loader_feeds_a_training():
     ("change", "message"),
     [
         ({"gradient_accumulation_steps": 4}, r"steps = 1, got 4.*TrainConfig\(accumulation=4\)"),
-        ({"mixed_precision": "fp16"}, r'"bf16", got .fp16.*TrainConfig\(bfloat16=True\)'),
+        ({"mixed_precision": "fp16"}, r'"bf16", got .fp16.*TrainConfig\(precision="float16"\)'),
     ],
 )
 def test_an_accelerator_that_scales_by_itself_is_refused(change, message):
@@ -479,7 +480,7 @@ def test_an_accelerators_own_settings_are_what_is_looked_at():
         Training(
             predicts_eps(Spy(), SCHEDULE), config=TrainConfig(steps=1), accelerator=accelerator
         )
-    with pytest.raises(ValueError, match=r"^accelerator must be .*mend: OneDevice\('cpu'\)"):
+    with pytest.raises(ValueError, match=r"^accelerator must be .*try: OneDevice\('cpu'\)"):
         Training(predicts_eps(Spy(), SCHEDULE), config=TrainConfig(steps=1), accelerator="cpu")
 
 
@@ -532,7 +533,7 @@ def test_wrong_batch_sizes_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; mend: torch.as_t"),
+        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; try: torch.as_t"),
         ({"images": [1, 2, 3]}, r"^images must be a torch.Tensor, got list"),
         ({"images": X0.to(torch.int16)}, r"^images must be uint8 or floating point, got torch.int"),
         ({"images": X0[:0]}, r"^images must have shape \(N, ...\) with N >= 1, got \(0, 1, 8, 8\)"),
@@ -628,7 +629,8 @@ def log_lines(*steps: int) -> list[str]:
 
 
 def a_record(step: int) -> Record:
-    return Record(step, 0.5, (0.5,), 1.0, 0.1, images=8, seconds=1.0)
+    numbers = Numbers(torch.tensor(1.0), torch.tensor([[4.0], [8.0]]))
+    return Record(step, 0.1, images=8, seconds=1.0, numbers=numbers)
 
 
 def test_lines_that_a_crash_undid_are_dropped_with_the_first_new_one(tmp_path):
@@ -639,7 +641,7 @@ def test_lines_that_a_crash_undid_are_dropped_with_the_first_new_one(tmp_path):
     assert path.read_text() == before  # a training that does not begin changes nothing
     assert log.before == 5.0
     for step in (51, 52):
-        log.add(a_record(step), None)
+        log.add(a_record(step))
     written = path.read_text().splitlines(keepends=True)
     assert written[:2] == lines[:2]
     assert [json.loads(x)["step"] for x in written] == [25, 50, 51, 52]
@@ -662,7 +664,7 @@ def test_lines_that_cannot_be_read_are_passed_over(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, capsys):
-    folder = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    folder = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*folder, "--steps", "2"]) == 0
     assert main([*folder, "--steps", "4"]) == 0
     out = capsys.readouterr().out
@@ -699,7 +701,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
         raise trouble
 
     monkeypatch.setattr(Training, "run", troubled)
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*command, "--steps", "5"]) == code
     assert sentence in capsys.readouterr().out
     found, _ = checkpoint.latest(tmp_path)
@@ -709,9 +711,9 @@ def test_trouble_ends_with_a_sentence_that_helps(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "foo"], "argument --preset: invalid choice: 'foo'"),
+        (["--recipe", "foo"], "argument --recipe: invalid choice: 'foo'"),
         (["--steps", "0"], "error: steps must be "),
-        (["--batch-size", "0"], "batch_size must be >= 1, got 0"),
+        (["--batch-size", "0"], "batch_size must be an integer >= 1, got 0"),
         (["--batch-size", "4000"], "batch_size must be in 1..2000 (the data), got 4000"),
         (["--accumulation", "0"], "error: accumulation must be "),
         (["--device", "gpu"], "argument --device: cannot compute on 'gpu': "),
@@ -720,7 +722,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
 def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
@@ -733,10 +735,10 @@ def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
 def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
     checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
     with pytest.raises(SystemExit):
-        main(["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
+        main(["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
     assert "step_000000000.safetensors: trained with the schedule" in capsys.readouterr().err
 
 
 def test_restore_refuses_a_path_and_says_how_to_read_it(tmp_path):
-    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; mend: dmlib\.ch"):
+    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; try: dmlib\.ch"):
         resume.restore(make_training(), tmp_path)

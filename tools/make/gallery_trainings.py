@@ -15,7 +15,7 @@ from dmlib.data import fashion_mnist
 from dmlib.training.batches import shuffled
 from dmlib.training.config import TrainConfig
 from dmlib.training.loop import Batch, Training
-from dmlib.training.recipes import SMOKE, Preset
+from dmlib.training.recipes import SMOKE, Recipe
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs" / "gallery"
@@ -43,7 +43,7 @@ class Fault:
         spoil: done to the fresh network.
     """
 
-    recipe: Preset = RECIPE
+    recipe: Recipe = RECIPE
     scale: Callable[[Tensor], Tensor] = lambda x0: x0
     spoil: Callable[[nn.Module], None] = lambda net: None
 
@@ -61,7 +61,7 @@ def kill_top_skip(net: nn.Module) -> None:
     joint.register_forward_pre_hook(without_skip)
 
 
-def with_train(**changes: object) -> Preset:
+def with_train(**changes: object) -> Recipe:
     """The gallery's recipe with other numbers for training."""
     return replace(RECIPE, train=replace(RECIPE.train, **changes))
 
