@@ -47,28 +47,78 @@ function render({ model, el }) {
     states: ["step", "sample"],
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
-    const [big, clean, field] = [picture(side, "x_t"), picture(side, "predicted picture"), picture(side, "predicted noise")];
-    const [a, b] = [h("strong", { style: "color:var(--blue)" }), h("strong", { style: "color:var(--orange)" })];
-    const table = facts({ step: "step", bar: "*ᾱ*_t", moved: "*x̂*_0 moved since the last step by" });
+    const [big, clean, field] = [
+      picture(side, "x_t"),
+      picture(side, "predicted picture"),
+      picture(side, "predicted noise"),
+    ];
+    const [a, b] = [
+      h("strong", { style: "color:var(--blue)" }),
+      h("strong", { style: "color:var(--orange)" }),
+    ];
+    const table = facts({
+      step: "step",
+      bar: "*ᾱ*_t",
+      moved: "*x̂*_0 moved since the last step by",
+    });
     const group = `dmw-${Math.random().toString(36).slice(2)}`;
     const cells = names.map((name, i) => {
-      const [top, below] = [h("canvas", { width: side, height: side, "aria-hidden": "true" }), h("canvas", { width: side, height: side, "aria-hidden": "true" })];
+      const [top, below] = [
+        h("canvas", { width: side, height: side, "aria-hidden": "true" }),
+        h("canvas", { width: side, height: side, "aria-hidden": "true" }),
+      ];
       const input = h("input", { type: "radio", name: group, value: i, "aria-label": name });
-      return { top, below, input, node: h("label", { class: "rv-cell dmw-thumb", title: name }, input, top, below, h("span", { "aria-hidden": "true" }, name.replace("/", "/\u200b"))) };
+      return {
+        top,
+        below,
+        input,
+        node: h(
+          "label",
+          { class: "rv-cell dmw-thumb", title: name },
+          input,
+          top,
+          below,
+          h("span", { "aria-hidden": "true" }, name.replace("/", "/\u200b")),
+        ),
+      };
     });
-    const all = h("fieldset", { onchange: (e) => put(model, "sample", Number(e.target.value)) },
-      h("legend", null, rich("All samples at this *t*: above *x*_t, below *x̂*_0. Choose one.")), h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)));
+    const all = h(
+      "fieldset",
+      { onchange: (e) => put(model, "sample", Number(e.target.value)) },
+      h("legend", null, rich("All samples at this *t*: above *x*_t, below *x̂*_0. Choose one.")),
+      h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)),
+    );
     body.append(
       h("style", null, LAYOUT),
-      h("div", { class: "rv-sum" },
+      h(
+        "div",
+        { class: "rv-sum" },
         h("figure", null, big, h("figcaption", null, rich("*x*_t"))),
         h("span", null, "="),
-        h("figure", null, h("div", { class: "rv-term" }, a, " ×", clean), h("figcaption", null, rich("picture *x̂*_0"))),
+        h(
+          "figure",
+          null,
+          h("div", { class: "rv-term" }, a, " ×", clean),
+          h("figcaption", null, rich("picture *x̂*_0")),
+        ),
         h("span", null, "+"),
-        h("figure", null, h("div", { class: "rv-term" }, b, " ×", field), h("figcaption", null, rich("noise *ε̂*")))),
-      h("div", { class: "dmw-row" }, player(model, "step", { min: 0, max: steps, seconds: 6, onStop }),
-        slider(model, "step", { label: "*t*", min: 0, max: steps, format: (k) => times[k] }).node),
-      table.node, all, rich(about, { class: "dmw-note" }));
+        h(
+          "figure",
+          null,
+          h("div", { class: "rv-term" }, b, " ×", field),
+          h("figcaption", null, rich("noise *ε̂*")),
+        ),
+      ),
+      h(
+        "div",
+        { class: "dmw-row" },
+        player(model, "step", { min: 0, max: steps, seconds: 6, onStop }),
+        slider(model, "step", { label: "*t*", min: 0, max: steps, format: (k) => times[k] }).node,
+      ),
+      table.node,
+      all,
+      rich(about, { class: "dmw-note" }),
+    );
 
     const draw = () => {
       const [k, chosen] = [model.get("step"), model.get("sample")];
@@ -77,10 +127,23 @@ function render({ model, el }) {
       drawGrey(clean, x0At(k, chosen));
       drawGrey(field, at(eps, k, chosen));
       [a.textContent, b.textContent] = [signal, noisy];
-      big.setAttribute("aria-label", `${names[chosen]}: x_t at t = ${times[k]}, ${signal} times the predicted picture plus ${noisy} times the predicted noise`);
-      clean.setAttribute("aria-label", `${names[chosen]}: the picture that the network sees in x_t at t = ${times[k]}`);
-      field.setAttribute("aria-label", `${names[chosen]}: the noise that the network sees in x_t at t = ${times[k]}`);
-      table.set({ step: `${k} of ${steps}`, bar: number(bars[k], 4), moved: number(moves[chosen][k]) });
+      big.setAttribute(
+        "aria-label",
+        `${names[chosen]}: x_t at t = ${times[k]}, ${signal} times the predicted picture plus ${noisy} times the predicted noise`,
+      );
+      clean.setAttribute(
+        "aria-label",
+        `${names[chosen]}: the picture that the network sees in x_t at t = ${times[k]}`,
+      );
+      field.setAttribute(
+        "aria-label",
+        `${names[chosen]}: the noise that the network sees in x_t at t = ${times[k]}`,
+      );
+      table.set({
+        step: `${k} of ${steps}`,
+        bar: number(bars[k], 4),
+        moved: number(moves[chosen][k]),
+      });
       for (const [i, cell] of cells.entries()) {
         drawGrey(cell.top, at(x, k, i));
         drawGrey(cell.below, x0At(k, i));
@@ -89,8 +152,15 @@ function render({ model, el }) {
     };
     const numbers = () => {
       const [k, chosen] = [model.get("step"), model.get("sample")];
-      return { t: times[k], alpha_bar: bars[k], moved: k ? moves[chosen][k] : null, xt: Array.from(at(x, k, chosen)),
-        x0_hat: Array.from(x0At(k, chosen)), eps_hat: Array.from(at(eps, k, chosen)), all: Array.from(x.subarray(k * size, (k + 1) * size)) };
+      return {
+        t: times[k],
+        alpha_bar: bars[k],
+        moved: k ? moves[chosen][k] : null,
+        xt: Array.from(at(x, k, chosen)),
+        x0_hat: Array.from(x0At(k, chosen)),
+        eps_hat: Array.from(at(eps, k, chosen)),
+        all: Array.from(x.subarray(k * size, (k + 1) * size)),
+      };
     };
     return { draw, numbers };
   });

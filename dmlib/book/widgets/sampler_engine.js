@@ -12,7 +12,13 @@ function generator({ source, model, world, live, onStop, onRun }) {
   const cancel = h("button", { type: "button" }, "Cancel");
   const bar = h("progress", { "aria-label": "Progress", max: 1, value: 0 });
   const status = h("p", { class: "dmw-note", role: "status" });
-  const node = h("div", { class: "sm-engine" }, h("div", { class: "dmw-row" }, go, pause, cancel), bar, status);
+  const node = h(
+    "div",
+    { class: "sm-engine" },
+    h("div", { class: "dmw-row" }, go, pause, cancel),
+    bar,
+    status,
+  );
   let net = null; // while one is loaded or loading
   let place = null; // { root, manifest } of the book's files
   let ways = []; // to compute here, the first is taken
@@ -31,7 +37,11 @@ function generator({ source, model, world, live, onStop, onRun }) {
   const show = () => {
     const busy = ["loading", "running", "paused"].includes(state);
     go.disabled = busy || state === "unable" || state === "looking";
-    go.replaceChildren(h("span", { "aria-hidden": "true" }, "▶ "), "Generate", live || net || !size() ? "" : ` (loads ${megabytes(size())} first)`);
+    go.replaceChildren(
+      h("span", { "aria-hidden": "true" }, "▶ "),
+      "Generate",
+      live || net || !size() ? "" : ` (loads ${megabytes(size())} first)`,
+    );
     pause.hidden = cancel.hidden = bar.hidden = !busy;
     pause.disabled = state === "loading";
     pause.replaceChildren(state === "paused" ? "Resume" : "Pause");
@@ -52,7 +62,8 @@ function generator({ source, model, world, live, onStop, onRun }) {
     // The worker's own reasons ("it …") are for readers; the runtime's are long, and for the console.
     const why = message.startsWith("it ") ? ` (${message})` : "";
     if (!why) console.warn(message);
-    if (provider === "webgpu") note = `Your graphics chip failed${why}, so the processor computes. `;
+    if (provider === "webgpu")
+      note = `Your graphics chip failed${why}, so the processor computes. `;
     say("");
   };
   const begin = async () => {
@@ -79,11 +90,21 @@ function generator({ source, model, world, live, onStop, onRun }) {
       if (token !== mine) return;
       enter("running");
       const plan = planOf(model, world);
-      run = { times: plan.times, seed: plan.seed, moments: [], ms: [], total: 0, calls: 0, kind: "live" };
+      run = {
+        times: plan.times,
+        seed: plan.seed,
+        moments: [],
+        ms: [],
+        total: 0,
+        calls: 0,
+        kind: "live",
+      };
       changed = false;
       say(working());
       await walk(run, plan, gateFor(mine));
-      say(`Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.total / 1000, 1)} s, ${where()}. Drag “step” to look back.`);
+      say(
+        `Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.total / 1000, 1)} s, ${where()}. Drag “step” to look back.`,
+      );
     } catch (error) {
       if (token !== mine) return;
       release();
@@ -93,7 +114,10 @@ function generator({ source, model, world, live, onStop, onRun }) {
     idle = setTimeout(() => (release(), show()), IDLE);
     enter("ready");
   };
-  const working = () => (live ? "The kernel computes." : `Your browser computes, ${where()}, in a worker beside the page.`);
+  const working = () =>
+    live
+      ? "The kernel computes."
+      : `Your browser computes, ${where()}, in a worker beside the page.`;
   const walk = async (run, plan, gate) => {
     const last = plan.times.length - 1;
     let spent = 0; // ms in the network since the last step
@@ -133,10 +157,15 @@ function generator({ source, model, world, live, onStop, onRun }) {
     enter("running");
     return resume();
   });
-  cancel.addEventListener("click", () => (stop(), say("Cancelled; the worker is gone."), enter("ready")));
+  cancel.addEventListener(
+    "click",
+    () => (stop(), say("Cancelled; the worker is gone."), enter("ready")),
+  );
   onStop(stop);
 
-  const unable = (why) => (say(`Here you see a recorded run, as ${why}. Drag “step” to look through it.`), enter("unable"));
+  const unable = (why) => (
+    say(`Here you see a recorded run, as ${why}. Drag “step” to look through it.`), enter("unable")
+  );
   const look = async () => {
     const why = whyNot(world);
     if (why) return unable(why);
@@ -144,7 +173,9 @@ function generator({ source, model, world, live, onStop, onRun }) {
     try {
       ways = await waysHere();
       place = await readManifest();
-      say("You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.");
+      say(
+        "You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.",
+      );
       return enter("ready");
     } catch (error) {
       return unable(error.message);

@@ -1,26 +1,40 @@
 // The parts of a trained U-Net: what each costs and what it puts out for a real noisy image.
 
 const ABOUT = {
-  conditioning: "The step *t* as waves of many lengths, through two linear maps. Every residual block listens to these numbers.",
+  conditioning:
+    "The step *t* as waves of many lengths, through two linear maps. Every residual block listens to these numbers.",
   stem: "One 3 × 3 convolution: from pixels to feature maps.",
-  "residual block": "Two 3 × 3 convolutions beside a shortcut. Between them the time scales and shifts every channel.",
+  "residual block":
+    "Two 3 × 3 convolutions beside a shortcut. Between them the time scales and shifts every channel.",
   "self-attention": "Every place of the map looks at every other place and takes over what fits.",
   downsample: "A convolution of stride 2: half as high, half as wide.",
   upsample: "A convolution, then every value becomes 2 × 2 of its kind.",
   head: "Norm, SiLU and one 3 × 3 convolution: from feature maps back to pixels.",
 };
-const SKIP = " On the way up it reads two things side by side: what comes from below, and the skip, what its partner on the way down put out.";
-const ANSWERS = { v: " This network answers with *v*, from which *ε* follows.", eps: " This network answers with *ε* itself." };
-const COLORS = { "residual block": "blue", "self-attention": "orange", downsample: "green", upsample: "green" };
+const SKIP =
+  " On the way up it reads two things side by side: what comes from below, and the skip, what its partner on the way down put out.";
+const ANSWERS = {
+  v: " This network answers with *v*, from which *ε* follows.",
+  eps: " This network answers with *ε* itself.",
+};
+const COLORS = {
+  "residual block": "blue",
+  "self-attention": "orange",
+  downsample: "green",
+  upsample: "green",
+};
 
 const upper = (text) => text[0].toUpperCase() + text.slice(1);
 const shape = (dims) => dims.join(" × ");
 const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, " ");
-const short = (n) => (n >= 1e6 ? `${(n / 1e6).toPrecision(3)} M` : n >= 1e4 ? `${Math.round(n / 1e3)} k` : grouped(n));
+const short = (n) =>
+  n >= 1e6 ? `${(n / 1e6).toPrecision(3)} M` : n >= 1e4 ? `${Math.round(n / 1e3)} k` : grouped(n);
 
 function render({ model, el }) {
   const { parts, times, alpha_bar, side, names, answers, ...packed } = model.get("_data");
-  const [maps, scales, guesses, noise] = ["maps", "scales", "x0_hat", "noise"].map((key) => unpack(packed[key]));
+  const [maps, scales, guesses, noise] = ["maps", "scales", "x0_hat", "noise"].map((key) =>
+    unpack(packed[key]),
+  );
   const pixels = toUnit(unpack(packed.images));
   const area = side ** 2;
   const x0s = names.map((_, i) => pixels.subarray(i * area, (i + 1) * area));
@@ -35,10 +49,20 @@ function render({ model, el }) {
     const shown = p.channels.map((channel, c) => {
       const start = at * perCase + p.map_start + c * size;
       const scale = scales[at * perScale + p.scale_start + c];
-      return { channel, scale, unit: Float64Array.from(maps.subarray(start, start + size), (b) => b / 127.5 - 1) };
+      return {
+        channel,
+        scale,
+        unit: Float64Array.from(maps.subarray(start, start + size), (b) => b / 127.5 - 1),
+      };
     });
     const xt = qSample(x0s[image], noise, alpha_bar[step], new Float64Array(area));
-    return { p, t: times[step], shown, xt, x0_hat: toUnit(guesses.subarray(at * area, (at + 1) * area)) };
+    return {
+      p,
+      t: times[step],
+      shown,
+      xt,
+      x0_hat: toUnit(guesses.subarray(at * area, (at + 1) * area)),
+    };
   };
 
   const setting = {
@@ -48,37 +72,119 @@ function render({ model, el }) {
   };
   return frame({ model, el }, setting, (body, { model }) => {
     const [noisy, guess] = [picture(side, "the noisy image"), picture(side, "the guess")];
-    const ends = (canvas, text) => h("figure", { class: "ue-end" }, canvas, h("figcaption", { class: "dmw-note" }, rich(text)));
+    const ends = (canvas, text) =>
+      h("figure", { class: "ue-end" }, canvas, h("figcaption", { class: "dmw-note" }, rich(text)));
     const group = `dmw-${Math.random().toString(36).slice(2)}`;
     const inputs = [];
     const fills = [];
     const boxes = parts.map((p, i) => {
       const [title, out] = [upper(p.kind), shape(p.shape_out)];
       const where = p.place ? `, ${p.place}` : "";
-      const input = h("input", { type: "radio", name: group, value: i, "aria-label": `${title} ${out}${where}` });
+      const input = h("input", {
+        type: "radio",
+        name: group,
+        value: i,
+        "aria-label": `${title} ${out}${where}`,
+      });
       const fill = h("span", { class: "ue-fill" });
       inputs.push(input), fills.push(fill);
-      return h("label", { class: "ue-part", style: `grid-row:${p.row};grid-column:${p.column};--mark:var(--${COLORS[p.kind] ?? "grey"})` },
-        input, h("span", { class: "ue-box" }, h("span", null, title), h("span", { class: "ue-shape" }, out), h("span", { class: "ue-bar" }, fill)));
+      return h(
+        "label",
+        {
+          class: "ue-part",
+          style: `grid-row:${p.row};grid-column:${p.column};--mark:var(--${COLORS[p.kind] ?? "grey"})`,
+        },
+        input,
+        h(
+          "span",
+          { class: "ue-box" },
+          h("span", null, title),
+          h("span", { class: "ue-shape" }, out),
+          h("span", { class: "ue-bar" }, fill),
+        ),
+      );
     });
-    const skips = parts.filter((p) => p.skip).map((p) =>
-      h("span", { class: "ue-skip", style: `grid-row:${p.row}`, title: "skip connection", "aria-hidden": "true" }, "skip"));
-    const diagram = h("fieldset", { class: "ue-diagram", onchange: (e) => e.target.name === group && put(model, "part", Number(e.target.value)) },
-      h("legend", null, "Choose a part: left the way down, right the way up (from below). Each shows the shape that it puts out."),
-      h("div", { class: "ue-grid" }, ends(noisy, "*x*_t goes in"), ends(guess, "*x̂*_0 comes out"), ...boxes, ...skips));
+    const skips = parts
+      .filter((p) => p.skip)
+      .map((p) =>
+        h(
+          "span",
+          {
+            class: "ue-skip",
+            style: `grid-row:${p.row}`,
+            title: "skip connection",
+            "aria-hidden": "true",
+          },
+          "skip",
+        ),
+      );
+    const diagram = h(
+      "fieldset",
+      {
+        class: "ue-diagram",
+        onchange: (e) => e.target.name === group && put(model, "part", Number(e.target.value)),
+      },
+      h(
+        "legend",
+        null,
+        "Choose a part: left the way down, right the way up (from below). Each shows the shape that it puts out.",
+      ),
+      h(
+        "div",
+        { class: "ue-grid" },
+        ends(noisy, "*x*_t goes in"),
+        ends(guess, "*x̂*_0 comes out"),
+        ...boxes,
+        ...skips,
+      ),
+    );
     const title = h("strong", { class: "ue-title" });
     const about = h("p");
-    const table = facts({ shape_in: "in", shape_out: "out", parameters: "parameters", multiply_adds: "multiply-adds" });
+    const table = facts({
+      shape_in: "in",
+      shape_out: "out",
+      parameters: "parameters",
+      multiply_adds: "multiply-adds",
+    });
     const head = h("p", { class: "dmw-note" });
     const gallery = h("div", { class: "ue-maps" });
     body.append(
       h("style", null, LAYOUT),
-      h("div", { class: "dmw-row" }, slider(model, "step", { label: "*t*", min: 0, max: times.length - 1, format: (i) => times[i] }).node,
-        choice(model, "bars", { label: "Bars", options: { parameters: "parameters", multiply_adds: "multiply-adds" } })),
-      h("div", { class: "ue-both" }, diagram,
-        h("div", { class: "ue-part-view", role: "group", "aria-label": "the chosen part", "aria-live": "polite" },
-          title, about, table.node, head, gallery,
-          thumbs(model, "image", { label: "Image *x*_0", pictures: x0s, names, side }))));
+      h(
+        "div",
+        { class: "dmw-row" },
+        slider(model, "step", {
+          label: "*t*",
+          min: 0,
+          max: times.length - 1,
+          format: (i) => times[i],
+        }).node,
+        choice(model, "bars", {
+          label: "Bars",
+          options: { parameters: "parameters", multiply_adds: "multiply-adds" },
+        }),
+      ),
+      h(
+        "div",
+        { class: "ue-both" },
+        diagram,
+        h(
+          "div",
+          {
+            class: "ue-part-view",
+            role: "group",
+            "aria-label": "the chosen part",
+            "aria-live": "polite",
+          },
+          title,
+          about,
+          table.node,
+          head,
+          gallery,
+          thumbs(model, "image", { label: "Image *x*_0", pictures: x0s, names, side }),
+        ),
+      ),
+    );
 
     const draw = () => {
       const { p, t, shown, xt, x0_hat } = now();
@@ -92,27 +198,65 @@ function render({ model, el }) {
       noisy.setAttribute("aria-label", `x_t at t = ${t}: ${name} in noise`);
       guess.setAttribute("aria-label", `the network's guess of x_0 at t = ${t}`);
       title.replaceChildren(upper(p.kind), h("span", { class: "dmw-note" }, ` ${p.name}`));
-      about.replaceChildren(rich(ABOUT[p.kind] + (p.skip ? SKIP : "") + (p.kind === "head" ? ANSWERS[answers] : "")));
-      const share = (k) => `${short(p[k])} (${((100 * p[k]) / total(k)).toFixed(p[k] / total(k) < 0.0095 ? 1 : 0)} %)`;
-      table.set({ shape_in: shape(p.shape_in), shape_out: shape(p.shape_out), parameters: share("parameters"), multiply_adds: share("multiply_adds") });
+      about.replaceChildren(
+        rich(ABOUT[p.kind] + (p.skip ? SKIP : "") + (p.kind === "head" ? ANSWERS[answers] : "")),
+      );
+      const share = (k) =>
+        `${short(p[k])} (${((100 * p[k]) / total(k)).toFixed(p[k] / total(k) < 0.0095 ? 1 : 0)} %)`;
+      table.set({
+        shape_in: shape(p.shape_in),
+        shape_out: shape(p.shape_out),
+        parameters: share("parameters"),
+        multiply_adds: share("multiply_adds"),
+      });
       const [rows, columns] = p.map;
       const flat = p.kind === "conditioning";
-      head.replaceChildren(rich(flat ? `Its ${p.shape_out[0]} numbers at *t* = ${t}` : `${shown.length} of its ${p.shape_out[0]} channels at *t* = ${t}`));
+      head.replaceChildren(
+        rich(
+          flat
+            ? `Its ${p.shape_out[0]} numbers at *t* = ${t}`
+            : `${shown.length} of its ${p.shape_out[0]} channels at *t* = ${t}`,
+        ),
+      );
       gallery.toggleAttribute("data-flat", flat);
-      gallery.replaceChildren(...shown.map(({ channel, scale, unit }) => {
-        const canvas = h("canvas", { class: "dmw-pixels", width: columns, height: rows, role: "img",
-          "aria-label": flat ? `the numbers, up to ${number(scale, 2)}` : `channel ${channel}, values up to ${number(scale, 2)}`, style: `aspect-ratio:${columns}/${rows}` });
-        drawGrey(canvas, unit);
-        return h("figure", null, canvas, h("figcaption", null, `±${number(scale, scale < 10 ? 2 : 0)}`));
-      }));
+      gallery.replaceChildren(
+        ...shown.map(({ channel, scale, unit }) => {
+          const canvas = h("canvas", {
+            class: "dmw-pixels",
+            width: columns,
+            height: rows,
+            role: "img",
+            "aria-label": flat
+              ? `the numbers, up to ${number(scale, 2)}`
+              : `channel ${channel}, values up to ${number(scale, 2)}`,
+            style: `aspect-ratio:${columns}/${rows}`,
+          });
+          drawGrey(canvas, unit);
+          return h(
+            "figure",
+            null,
+            canvas,
+            h("figcaption", null, `±${number(scale, scale < 10 ? 2 : 0)}`),
+          );
+        }),
+      );
     };
     const numbers = () => {
       const { p, t, shown, xt, x0_hat } = now();
-      return { ...p, t, xt: Array.from(xt), x0_hat: Array.from(x0_hat), scales: shown.map((s) => s.scale),
+      return {
+        ...p,
+        t,
+        xt: Array.from(xt),
+        x0_hat: Array.from(x0_hat),
+        scales: shown.map((s) => s.scale),
         values: shown.map((s) => Array.from(s.unit, (v) => v * s.scale)),
-        totals: { parameters: total("parameters"), multiply_adds: total("multiply_adds") } };
+        totals: { parameters: total("parameters"), multiply_adds: total("multiply_adds") },
+      };
     };
-    const note = rich("Grey is 0, white is positive, black is negative; each channel is stretched to its own largest value, which stands below it.", { class: "dmw-note" });
+    const note = rich(
+      "Grey is 0, white is positive, black is negative; each channel is stretched to its own largest value, which stands below it.",
+      { class: "dmw-note" },
+    );
     body.append(note);
     return { draw, numbers };
   });

@@ -14,7 +14,13 @@ function drawGrey(canvas, values) {
 
 /** A picture of `side` x `side` pixels with a name for those who do not see it. */
 function picture(side, label) {
-  return h("canvas", { class: "dmw-pixels", width: side, height: side, role: "img", "aria-label": label });
+  return h("canvas", {
+    class: "dmw-pixels",
+    width: side,
+    height: side,
+    role: "img",
+    "aria-label": label,
+  });
 }
 
 /** "nice" ticks covering [low, high]. */
@@ -23,7 +29,8 @@ function ticks(low, high, count = 5) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+    found.push(i * step);
   return found;
 }
 
@@ -31,7 +38,11 @@ class Axes {
   /** @param height in CSS pixels; labels in the markup of rich(). */
   constructor({ height, x = "", y = "", label = "", left = 44 }) {
     Object.assign(this, { height, xLabel: x, yLabel: y, left });
-    this.canvas = h("canvas", { role: "img", "aria-label": plain(label), style: `height:${height}px` });
+    this.canvas = h("canvas", {
+      role: "img",
+      "aria-label": plain(label),
+      style: `height:${height}px`,
+    });
     this.node = h("div", { class: "dmw-plot" }, this.canvas);
   }
 
@@ -45,41 +56,68 @@ class Axes {
     const ratio = window.devicePixelRatio || 1;
     this.width = this.node.clientWidth;
     const [w, hgt] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== hgt) Object.assign(this.canvas, { width: w, height: hgt });
+    if (this.canvas.width !== w || this.canvas.height !== hgt)
+      Object.assign(this.canvas, { width: w, height: hgt });
     const c = (this.c = this.canvas.getContext("2d"));
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
     const style = getComputedStyle(this.canvas);
     this.color = (name) => style.getPropertyValue(`--${name}`) || name;
     this.font = style.fontFamily;
-    this.box = [this.left, this.yLabel ? 22 : 8, this.width - 12, this.height - (this.xLabel ? 38 : 22)];
+    this.box = [
+      this.left,
+      this.yLabel ? 22 : 8,
+      this.width - 12,
+      this.height - (this.xLabel ? 38 : 22),
+    ];
     Object.assign(this, { xlim, ylim });
     this.canvas.drawn = { lines: [], bars: [], markers: [], dots: [] }; // what is on show, for the tests
-    this.#grid(xticks ?? ticks(...xlim, Math.max(3, this.width / 90)), yticks ?? ticks(...ylim, 4), xformat, yformat);
+    this.#grid(
+      xticks ?? ticks(...xlim, Math.max(3, this.width / 90)),
+      yticks ?? ticks(...ylim, 4),
+      xformat,
+      yformat,
+    );
     return this;
   }
 
   X(x) {
-    return this.box[0] + ((x - this.xlim[0]) / (this.xlim[1] - this.xlim[0])) * (this.box[2] - this.box[0]);
+    return (
+      this.box[0] +
+      ((x - this.xlim[0]) / (this.xlim[1] - this.xlim[0])) * (this.box[2] - this.box[0])
+    );
   }
 
   Y(y) {
-    return this.box[3] - ((y - this.ylim[0]) / (this.ylim[1] - this.ylim[0])) * (this.box[3] - this.box[1]);
+    return (
+      this.box[3] -
+      ((y - this.ylim[0]) / (this.ylim[1] - this.ylim[0])) * (this.box[3] - this.box[1])
+    );
   }
 
   #grid(xticks, yticks, xformat = tickText, yformat = tickText) {
     const { c, box } = this;
     c.lineWidth = 1;
     for (const y of yticks) {
-      this.#stroke("line", [[box[0], this.Y(y)], [box[2], this.Y(y)]]);
+      this.#stroke("line", [
+        [box[0], this.Y(y)],
+        [box[2], this.Y(y)],
+      ]);
       this.text(yformat(y), box[0] - 6, this.Y(y) + 4, { align: "right", color: "soft" });
     }
-    this.#stroke("grey", [[box[0], box[3]], [box[2], box[3]]]);
+    this.#stroke("grey", [
+      [box[0], box[3]],
+      [box[2], box[3]],
+    ]);
     for (const x of xticks) {
-      this.#stroke("grey", [[this.X(x), box[3]], [this.X(x), box[3] + 4]]);
+      this.#stroke("grey", [
+        [this.X(x), box[3]],
+        [this.X(x), box[3] + 4],
+      ]);
       this.text(xformat(x), this.X(x), box[3] + 16, { align: "center", color: "soft" });
     }
-    if (this.xLabel) this.text(this.xLabel, (box[0] + box[2]) / 2, this.height - 5, { align: "center", size: 13 });
+    if (this.xLabel)
+      this.text(this.xLabel, (box[0] + box[2]) / 2, this.height - 5, { align: "center", size: 13 });
     if (this.yLabel) this.text(this.yLabel, 2, 12, { size: 13 });
   }
 
@@ -136,7 +174,12 @@ class Axes {
     const { c } = this;
     this.canvas.drawn.lines.push(...all);
     this.clip(() => {
-      Object.assign(c, { strokeStyle: this.color(color), lineWidth: width, lineJoin: "round", globalAlpha: alpha });
+      Object.assign(c, {
+        strokeStyle: this.color(color),
+        lineWidth: width,
+        lineJoin: "round",
+        globalAlpha: alpha,
+      });
       c.setLineDash(dash);
       c.beginPath();
       for (const [xs, ys] of all) {
@@ -178,7 +221,10 @@ class Axes {
     c.restore();
     heights.forEach((height, i) => {
       if (height <= this.ylim[1]) return;
-      this.text(`↑ ${height.toFixed(1)}`, this.X(start + (i + 0.5) * step), this.box[1] - 6, { align: "center", size: 11 });
+      this.text(`↑ ${height.toFixed(1)}`, this.X(start + (i + 0.5) * step), this.box[1] - 6, {
+        align: "center",
+        size: 11,
+      });
     });
   }
 
@@ -199,7 +245,11 @@ class Axes {
   marker(x, y, { color = "orange", dash = [] } = {}) {
     const { c, box } = this;
     this.canvas.drawn.markers.push([x, y]);
-    Object.assign(c, { strokeStyle: this.color(color), fillStyle: this.color(color), lineWidth: 1.5 });
+    Object.assign(c, {
+      strokeStyle: this.color(color),
+      fillStyle: this.color(color),
+      lineWidth: 1.5,
+    });
     c.setLineDash(dash);
     c.beginPath();
     c.moveTo(this.X(x), box[1]);

@@ -32,7 +32,8 @@ function rich(text, props) {
     if (piece.kind === "") node.append(piece.text);
     else if (piece.kind === "i") node.append(h("i", null, piece.text));
     else if (piece.kind === "rad") node.append(h("span", { class: "rad" }, "√", rich(piece.text)));
-    else if (/^[a-z]$/i.test(piece.text)) node.append(h(piece.kind, null, h("i", null, piece.text)));
+    else if (/^[a-z]$/i.test(piece.text))
+      node.append(h(piece.kind, null, h("i", null, piece.text)));
     else node.append(h(piece.kind, null, rich(piece.text)));
   }
   return node;
@@ -40,7 +41,9 @@ function rich(text, props) {
 
 /** The same markup read aloud or written without markup, for aria-label. */
 function plain(text) {
-  return pieces(text).map((p) => (p.kind === "rad" ? `√(${plain(p.text)})` : p.text)).join("");
+  return pieces(text)
+    .map((p) => (p.kind === "rad" ? `√(${plain(p.text)})` : p.text))
+    .join("");
 }
 
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -84,8 +87,13 @@ function put(model, key, value) {
  */
 function frame({ model: source, el }, { title, label, states }, build) {
   const body = h("div", { class: "dmw-body" });
-  const root = h("div", { class: "dmw", role: "group", "aria-label": plain(label) },
-    h("style", null, STYLE), rich(title, { class: "dmw-title" }), body);
+  const root = h(
+    "div",
+    { class: "dmw", role: "group", "aria-label": plain(label) },
+    h("style", null, STYLE),
+    rich(title, { class: "dmw-title" }),
+    body,
+  );
   const dark = () => root.toggleAttribute("data-dark", isDark());
   dark();
   el.append(root);
@@ -109,11 +117,12 @@ function frame({ model: source, el }, { title, label, states }, build) {
   sizes.observe(body);
   const stopTheme = watchTheme(() => (dark(), request()));
   // JupyterLab's notebook takes the arrow keys, unless the element with the focus says no.
-  const ours = ({ target, key }) => root.contains(target) &&
+  const ours = ({ target, key }) =>
+    root.contains(target) &&
     target.toggleAttribute("data-lm-suppress-shortcuts", key.startsWith("Arrow"));
   window.addEventListener("keydown", ours, true);
   onStop(() => window.removeEventListener("keydown", ours, true));
-  ask(model, root, body);
+  ask(model, body);
   root.dmw = { model, numbers: () => view.numbers(), times };
   paint();
   return () => {
@@ -139,18 +148,28 @@ function tracked(model, onStop) {
 }
 
 /** Predict first: the figure stays hidden until the reader has chosen, or asks to be shown it. */
-function ask(model, root, body) {
+function ask(model, body) {
   const { question, options, answer, reason } = model.get("_predict");
   if (!question) return;
   const name = `dmw-${Math.random().toString(36).slice(2)}`;
   const labels = options.map((option, i) =>
-    h("label", null, h("input", { type: "radio", name, value: i }), rich(option)));
+    h("label", null, h("input", { type: "radio", name, value: i }), rich(option)),
+  );
   const verdict = h("p", { "aria-live": "polite", role: "status" });
-  const check = h("button", { type: "button", "data-main": true, disabled: true }, "See the answer");
+  const check = h(
+    "button",
+    { type: "button", "data-main": true, disabled: true },
+    "See the answer",
+  );
   const skip = h("button", { type: "button", class: "dmw-plain" }, "Just show me");
   const buttons = h("div", { class: "dmw-row" }, check, skip);
-  const form = h("div", { class: "dmw-ask" },
-    h("fieldset", null, h("legend", null, "Predict first: ", rich(question)), ...labels), buttons, verdict);
+  const form = h(
+    "div",
+    { class: "dmw-ask" },
+    h("fieldset", null, h("legend", null, "Predict first: ", rich(question)), ...labels),
+    buttons,
+    verdict,
+  );
   const reveal = (choice) => {
     body.hidden = false;
     buttons.hidden = true;
@@ -195,7 +214,9 @@ function shim(state) {
 function mountStatic(name, render) {
   for (const host of document.querySelectorAll(`[data-dmw-host="${name}"]:not([data-dmw-live])`)) {
     host.dataset.dmwLive = "";
-    const model = shim(JSON.parse(host.querySelector("script[type='application/json']").textContent));
+    const model = shim(
+      JSON.parse(host.querySelector("script[type='application/json']").textContent),
+    );
     render({ model, el: host });
   }
 }

@@ -77,7 +77,8 @@ function schedule(name, T, beta_1 = 1e-4, beta_T = 0.02) {
 
 function linearBeta(T, beta_1, beta_T) {
   const beta = new Float64Array(T + 1);
-  for (let t = 1; t <= T; t++) beta[t] = beta_1 + ((beta_T - beta_1) * (t - 1)) / Math.max(T - 1, 1);
+  for (let t = 1; t <= T; t++)
+    beta[t] = beta_1 + ((beta_T - beta_1) * (t - 1)) / Math.max(T - 1, 1);
   return beta;
 }
 
