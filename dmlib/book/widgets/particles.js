@@ -147,17 +147,17 @@ function render({ model, el }) {
     title: "Back from noise, with the exact score",
     label: "Interactive figure: particles in the plane flow back from noise",
     states: ["t", "points", "sampler", "seed"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
-    const plot = new Axes({ height: 300, left: 26 });
+    const plot = new Axes({ height: null, left: 26 });
     const table = facts({
       bar: "*ᾱ*_t",
       noise: "noise √{1 − *ᾱ*_t}",
       near: "to the nearest data point",
     });
-    const verdict = h("p", { class: "dmw-verdict", role: "status" });
+    const verdict = h("p", { class: "dmw-verdict" });
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "pa-main" },
@@ -237,8 +237,6 @@ function render({ model, el }) {
     const column = (flat, d) => Array.from({ length: flat.length / 2 }, (_, i) => flat[2 * i + d]);
     const draw = () => {
       const { t, name, sampler, points, x } = now();
-      plot.height = plot.node.clientWidth - 8; // the box is a square: 26 + 12 at its sides, 8 + 22 above and below
-      plot.canvas.style.height = `${plot.height}px`;
       plot.begin({
         xlim: [-EDGE, EDGE],
         ylim: [-EDGE, EDGE],
@@ -290,10 +288,10 @@ function render({ model, el }) {
 }
 
 const LAYOUT = `
-.pa-main { display:grid; gap:1rem 1.4rem; align-items:center; } .pa-left { min-width:0; display:grid; gap:.3rem; }
-.pa-side { display:grid; gap:.7rem; justify-items:start; align-content:center; } .pa-side > :is(dl,p) { width:100%; }
+.pa-main { display:grid; gap:calc(1*var(--r)) calc(1.4*var(--r)); align-items:center; } .pa-left { min-width:0; display:grid; gap:calc(.3*var(--r)); }
+.pa-side { display:grid; gap:calc(.7*var(--r)); justify-items:start; align-content:center; } .pa-side > :is(dl,p) { width:100%; }
 .pa-side .dmw-facts { grid-template-columns:1fr 1fr; } .pa-side .dmw-facts > :last-child { grid-column:1 / -1; }
-@container (min-width:40rem) { .pa-main { grid-template-columns:minmax(0,31rem) minmax(15rem,1fr); } }
+@container (min-width:40rem) { .pa-main { grid-template-columns:minmax(0,calc(31*var(--r))) minmax(calc(15*var(--r)),1fr); } }
 `;
 
 export default { render };

@@ -98,10 +98,19 @@ function render({ model, el }) {
     title: `${questions.length} questions on “${here.title}”`,
     label: `Quick quiz: ${here.title}`,
     states: ["tries"],
+    layout: LAYOUT,
+    bare: true,
   };
-  return frame({ model, el }, setting, (body, { model }) => {
+  return frame({ model, el }, setting, (body, { model, onStop }) => {
     const kept = recall(here);
     if (kept && !model.get("tries").some((choices) => choices.length)) put(model, "tries", kept);
+    // Another tab of this book has written: take over what it knows.
+    const elsewhere = ({ key }) => {
+      const theirs = key === PREFIX + chapter && recall(here);
+      if (theirs) put(model, "tries", theirs);
+    };
+    addEventListener("storage", elsewhere);
+    onStop(() => removeEventListener("storage", elsewhere));
     const choose = (i, choice) => {
       const tries = model.get("tries").map((choices) => [...choices]);
       tries[i].push(choice);
@@ -144,7 +153,6 @@ function render({ model, el }) {
       h("p", { class: "dmw-note" }, "Kept in this browser only; nothing is sent anywhere."),
     );
     body.append(
-      h("style", null, LAYOUT),
       ...views.map((view) => view.node),
       h("div", { class: "dmw-row" }, score, again),
       table,
@@ -196,14 +204,14 @@ const LAYOUT = `
 .qq-question { margin-bottom:0 !important; }
 .qq-question label { align-items:flex-start; } .qq-question .rad { white-space:nowrap; }
 .qq-question label[data-right],.qq-question label[data-wrong] { font-weight:600; }
-.qq-mark { margin-left:auto; white-space:nowrap; font-size:.85rem; }
-.qq-reason { display:block; color:var(--soft); padding:0 .5rem .4rem 2.3rem; font-size:.9rem; }
+.qq-mark { margin-left:auto; white-space:nowrap; font-size:calc(.85*var(--r)); }
+.qq-reason { display:block; color:var(--soft); padding:0 calc(.5*var(--r)) calc(.4*var(--r)) calc(2.3*var(--r)); font-size:calc(.9*var(--r)); }
 .qq-question [role=status]:focus { outline:none; }
-.qq-question .dmw-verdict { padding:.3rem .7rem; }
-.qq-all table { border-collapse:collapse; margin:.4rem 0; font-size:.9rem; color:inherit; }
-.qq-all :is(th,td) { text-align:left; padding:.15rem 1.2rem .15rem 0; font-weight:inherit; color:inherit;
+.qq-question .dmw-verdict { padding:calc(.3*var(--r)) calc(.7*var(--r)); }
+.qq-all table { border-collapse:collapse; margin:calc(.4*var(--r)) 0; font-size:calc(.9*var(--r)); color:inherit; }
+.qq-all :is(th,td) { text-align:left; padding:calc(.15*var(--r)) calc(1.2*var(--r)) calc(.15*var(--r)) 0; font-weight:inherit; color:inherit;
   background:none; border:0; border-bottom:1px solid var(--line); }
-.qq-all thead th { color:var(--soft); font-size:.85rem; }
+.qq-all thead th { color:var(--soft); font-size:calc(.85*var(--r)); }
 .qq-all summary { cursor:pointer; color:var(--blue); }
 .qq-all summary:focus-visible { outline:3px solid var(--blue); outline-offset:2px; border-radius:4px; }
 `;

@@ -45,6 +45,7 @@ function render({ model, el }) {
     title: "A network at work: from noise to a picture",
     label: "Interactive figure: recorded samples of a network over time",
     states: ["step", "sample"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
     const [big, clean, field] = [
@@ -89,7 +90,6 @@ function render({ model, el }) {
       h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)),
     );
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "rv-sum" },
@@ -168,16 +168,16 @@ function render({ model, el }) {
 
 const LAYOUT = `
 .rv-sum { display:grid; grid-template-columns:repeat(2,minmax(0,1fr) auto) minmax(0,1fr);
-  gap:.7rem; align-items:end; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
-.rv-sum figure { margin:0; text-align:center; } .rv-sum figcaption { font-size:1rem; margin-top:.3rem; color:var(--ink); }
-.rv-sum > span { align-self:center; } .rv-term { font-size:1rem; } .rv-term canvas { margin-top:.3rem; }
-.rv-all { display:grid; grid-template-columns:repeat(auto-fit,minmax(3.6rem,1fr)); gap:.6rem .45rem; }
-.dmw .rv-cell { flex-direction:column; gap:.25rem; max-width:none; align-items:stretch; justify-content:start; }
-.rv-cell span { font-size:.75rem; line-height:1.2; text-align:center; color:var(--soft); overflow-wrap:anywhere; }
+  gap:calc(.7*var(--r)); align-items:end; font-size:calc(1.3*var(--r)); max-width:calc(38*var(--r)); margin:0 auto; width:100%; }
+.rv-sum figure { margin:0; text-align:center; } .rv-sum figcaption { font-size:calc(1*var(--r)); margin-top:calc(.3*var(--r)); color:var(--ink); }
+.rv-sum > span { align-self:center; } .rv-term { font-size:calc(1*var(--r)); } .rv-term canvas { margin-top:calc(.3*var(--r)); }
+.rv-all { display:grid; grid-template-columns:repeat(auto-fit,minmax(calc(3.6*var(--r)),1fr)); gap:calc(.6*var(--r)) calc(.45*var(--r)); }
+.dmw .rv-cell { flex-direction:column; gap:calc(.25*var(--r)); max-width:none; align-items:stretch; justify-content:start; }
+.rv-cell span { font-size:calc(.75*var(--r)); line-height:1.2; text-align:center; color:var(--soft); overflow-wrap:anywhere; }
 .rv-cell input:checked ~ canvas { border-color:var(--panel); box-shadow:0 0 0 2.5px var(--blue); }
 .rv-cell input:checked ~ span { color:var(--ink); font-weight:600; }
 .rv-cell input:focus-visible ~ canvas { outline:3px solid var(--blue); outline-offset:2px; }
-@container (max-width:30rem) { .rv-sum { gap:.4rem; font-size:1.05rem; } .rv-sum figcaption,.rv-term { font-size:.85rem; } }
+@container (max-width:30rem) { .rv-sum { gap:calc(.4*var(--r)); font-size:calc(1.05*var(--r)); } .rv-sum figcaption,.rv-term { font-size:calc(.85*var(--r)); } }
 `;
 
 export default { render };

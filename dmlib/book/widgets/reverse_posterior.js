@@ -82,6 +82,7 @@ function render({ model, el }) {
     title: "One step back: how Gaussian is *q*(*x*_{*t*−1} | *x*_t)?",
     label: "Interactive figure: the exact reverse step and its Gaussian",
     states: ["t", "beta", "xt"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model }) => {
     const bayes = new Axes({ height: 190, x: "*x*_{*t*−1}", left: 14 });
@@ -97,7 +98,7 @@ function render({ model, el }) {
       mean: "mean of *x*_{*t*−1}",
       std: "its std",
     });
-    const verdict = h("p", { class: "dmw-verdict", role: "status" });
+    const verdict = h("p", { class: "dmw-verdict" });
     const usual = h("span", { class: "dmw-note" });
     const log = {
       step: 0.02,
@@ -107,7 +108,6 @@ function render({ model, el }) {
       fromValue: Math.log10,
     };
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "dmw-grid rp-pair" },

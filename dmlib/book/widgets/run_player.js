@@ -50,6 +50,7 @@ function render({ model, el }) {
     title: "A recorded training",
     label: "Interactive figure: samples and curves of a recorded training",
     states: ["frame"],
+    layout: RUN_LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
     const pictures = Array.from({ length: each }, (_, j) => picture(side, `sample ${j + 1}`));
@@ -62,7 +63,6 @@ function render({ model, el }) {
     });
     const table = facts({ step: "step", minutes: "minutes", loss: "loss", norm: "gradient norm" });
     body.append(
-      h("style", null, RUN_LAYOUT),
       h("div", { class: "rp-grid" }, ...pictures),
       h(
         "div",
@@ -134,7 +134,7 @@ function render({ model, el }) {
 const RUN_LAYOUT = `
 .rp-grid { display:grid; grid-template-columns:repeat(10,minmax(0,1fr)); gap:3px; width:100%; }
 .rp-grid canvas { width:100%; }
-.rp-plots { display:grid; gap:.6rem; grid-template-columns:minmax(0,1fr); }
+.rp-plots { display:grid; gap:calc(.6*var(--r)); grid-template-columns:minmax(0,1fr); }
 @container (min-width:34rem) { .rp-plots { grid-template-columns:minmax(0,1fr) minmax(0,1fr); } }
 @container (max-width:30rem) { .rp-grid { grid-template-columns:repeat(5,minmax(0,1fr)); } }
 `;

@@ -78,6 +78,7 @@ function render({ model: source, el }) {
       "t_start",
       "drawing",
     ],
+    layout: LAYOUT,
   };
   return frame({ model: source, el }, setting, (body, { model, onStop }) => {
     const live = typeof source.send === "function";
@@ -133,7 +134,6 @@ function render({ model: source, el }) {
       onRun: (next) => ((run = next), fit()),
     });
     body.append(
-      h("style", null, LAYOUT),
       engine.node,
       h(
         "div",
@@ -238,26 +238,26 @@ function render({ model: source, el }) {
 }
 
 const LAYOUT = `
-.sm-two { display:grid; grid-template-columns:repeat(2,minmax(0,1fr)); gap:.8rem 1rem; max-width:40rem; margin:0 auto; width:100%; }
-.dmw .sm-two figure,.sm-draw { margin:0; text-align:center; } .dmw .sm-two figcaption { margin-top:.3rem; color:var(--ink); font:inherit; }
+.sm-two { display:grid; grid-template-columns:repeat(2,minmax(0,1fr)); gap:calc(.8*var(--r)) calc(1*var(--r)); max-width:calc(40*var(--r)); margin:0 auto; width:100%; }
+.dmw .sm-two figure,.sm-draw { margin:0; text-align:center; } .dmw .sm-two figcaption { margin-top:calc(.3*var(--r)); color:var(--ink); font:inherit; }
 .sm-two .dmw-pixels { background:var(--tint); border-radius:6px; }
-.sm-drawing { display:grid; gap:1rem; grid-template-columns:minmax(0,1fr); align-items:start; background:var(--tint); padding:.9rem; border-radius:10px; }
-.sm-pad { max-width:17rem; margin:0 auto .6rem; touch-action:none !important; cursor:crosshair; box-shadow:0 0 0 1px var(--line); }
+.sm-drawing { display:grid; gap:calc(1*var(--r)); grid-template-columns:minmax(0,1fr); align-items:start; background:var(--tint); padding:calc(.9*var(--r)); border-radius:10px; }
+.sm-pad { max-width:calc(17*var(--r)); margin:0 auto calc(.6*var(--r)); touch-action:none !important; cursor:crosshair; box-shadow:0 0 0 1px var(--line); }
 .sm-pad:focus-visible { outline:3px solid var(--blue); outline-offset:2px; }
 .dmw .sm-draw button[aria-pressed=true] { border-color:var(--blue); box-shadow:0 0 0 1px var(--blue); }
-.sm-draw .dmw-row { justify-content:center; gap:.4rem; }
+.sm-draw .dmw-row { justify-content:center; gap:calc(.4*var(--r)); }
 .dmw .sm-take { padding:0; min-height:0; border-radius:8px; flex:1 1 34px; max-width:44px; overflow:hidden; line-height:0; }
 .sm-take canvas { width:100%; aspect-ratio:1; image-rendering:pixelated; }
-.dmw .sm-seed { font:inherit; width:6rem; color:var(--ink); background:var(--panel); border:1px solid var(--line); border-radius:9px; min-height:2.4rem; padding:.2rem .5rem; }
-.dmw input[type=checkbox] { accent-color:var(--blue); width:1.15rem; height:1.15rem; margin:0; }
-.sm-tight { gap:.5rem; } .sm-engine { display:grid; gap:.5rem; }
-.dmw progress { width:100%; height:.7rem; accent-color:var(--blue); }
-.dmw details pre { margin:.5rem 0 0; padding:.6rem .8rem; background:var(--tint); border:0; border-radius:8px; overflow-x:auto; font-size:.85rem; color:var(--ink); }
+.dmw .sm-seed { font:inherit; width:calc(6*var(--r)); color:var(--ink); background:var(--panel); border:1px solid var(--line); border-radius:9px; min-height:calc(2.4*var(--r)); padding:calc(.2*var(--r)) calc(.5*var(--r)); }
+.dmw input[type=checkbox] { accent-color:var(--blue); width:calc(1.15*var(--r)); height:calc(1.15*var(--r)); margin:0; }
+.sm-tight { gap:calc(.5*var(--r)); } .sm-engine { display:grid; gap:calc(.5*var(--r)); }
+.dmw progress { width:100%; height:calc(.7*var(--r)); accent-color:var(--blue); }
+.dmw details pre { margin:calc(.5*var(--r)) 0 0; padding:calc(.6*var(--r)) calc(.8*var(--r)); background:var(--tint); border:0; border-radius:8px; overflow-x:auto; font-size:calc(.85*var(--r)); color:var(--ink); }
 .dmw details code { background:none; border:0; padding:0; color:inherit; } .dmw summary { cursor:pointer; color:var(--blue); }
-.sm-knobs .dmw-slider { flex-basis:14rem; }
-.dmw dl.sm-facts > :last-child dd { white-space:normal; font-size:1rem; }
+.sm-knobs .dmw-slider { flex-basis:calc(14*var(--r)); }
+.dmw dl.sm-facts > :last-child dd { white-space:normal; font-size:calc(1*var(--r)); }
 .dmw .sm-facts > :last-child { grid-column:1 / -1; }
-@container (min-width:34rem) { .sm-drawing { grid-template-columns:minmax(0,17rem) minmax(0,1fr); } }
+@container (min-width:34rem) { .sm-drawing { grid-template-columns:minmax(0,calc(17*var(--r))) minmax(0,1fr); } }
 `;
 
 export default { render };

@@ -1,5 +1,22 @@
 // The buttons of a run: load the network when asked, walk, pause, cancel, and clean up.
 
+/** All that a run depends on, as one text. */
+const knobsOf = (model) =>
+  [
+    "start",
+    "sampler",
+    "eta",
+    "steps",
+    "label",
+    "guidance_scale",
+    "clip",
+    "seed",
+    "t_start",
+    "drawing",
+  ]
+    .map((name) => model.get(name))
+    .join("|");
+
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 /**
@@ -28,19 +45,26 @@ function generator({ source, model, world, live, onStop, onRun }) {
   let loaded = 0; // bytes so far
   let state = "waiting"; // looking, ready, unable, loading, running, paused
   let token = null; // of the run under way
+  let knobs = ""; // of the last run
+  let fetched = false; // whether the browser has all the files by now
   let idle = 0;
   let resume = () => {};
 
   const say = (text) => status.textContent === note + text || (status.textContent = note + text);
   const size = () => (place ? place.manifest.runtimes[ways[0].files].bytes.all : 0);
   const where = () => (live ? "in the kernel" : PLACES[ways[0].provider]);
+  const stale = h("p", { class: "dmw-note sm-stale", hidden: true });
+  node.append(stale);
+  stale.textContent =
+    "Changed since this run: the pictures show the earlier settings. Generate again.";
   const show = () => {
+    stale.hidden = !knobs || knobs === knobsOf(model);
     const busy = ["loading", "running", "paused"].includes(state);
     go.disabled = busy || state === "unable" || state === "looking";
     go.replaceChildren(
       h("span", { "aria-hidden": "true" }, "▶ "),
       "Generate",
-      live || net || !size() ? "" : ` (loads ${megabytes(size())} first)`,
+      live || net || fetched || !size() ? "" : ` (loads ${megabytes(size())} first)`,
     );
     pause.hidden = cancel.hidden = bar.hidden = !busy;
     pause.disabled = state === "loading";
@@ -69,10 +93,12 @@ function generator({ source, model, world, live, onStop, onRun }) {
   const begin = async () => {
     if (net) return;
     loaded = 0;
-    if (!live) say(`Loading the runtime and the model, ${megabytes(size())}, from this book …`);
+    const from = fetched ? "what the browser has kept" : `${megabytes(size())} from this book`;
+    if (!live) say(`Loading the runtime and the model, ${from} …`);
     const make = (way) => browserNet(place, way, { ...world, tell });
     net = live ? kernelNet(source) : steadyNet(ways, { make, gaveUp });
     off = (await net.loaded) ?? null;
+    fetched = true;
   };
   /** Awaited before and after every call of the network: waits while paused, throws when cancelled. */
   const gateFor = (mine) => async () => {
@@ -90,6 +116,7 @@ function generator({ source, model, world, live, onStop, onRun }) {
       if (token !== mine) return;
       enter("running");
       const plan = planOf(model, world);
+      knobs = knobsOf(model);
       run = {
         times: plan.times,
         seed: plan.seed,

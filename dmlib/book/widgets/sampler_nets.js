@@ -28,13 +28,17 @@ function samplerWorker() {
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };
   const load = async ({ script, wasm, model, provider, proof }) => {
-    const [binary, graph, known] = await Promise.all([
+    const [code, binary, graph, known] = await Promise.all([
+      bytes(script),
       bytes(wasm),
       bytes(model),
       proof && bytes(proof.url),
     ]);
     postMessage({ stage: "start" });
-    ort = await import(script);
+    // From its bytes: some servers hand out .mjs as octet-stream, which no browser imports.
+    const local = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    ort = await import(local);
+    URL.revokeObjectURL(local);
     Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: binary });
     // Severity 3, errors only: it warns of every node that it leaves to the processor on purpose.
     session = await ort.InferenceSession.create(graph, {

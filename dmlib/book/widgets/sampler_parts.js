@@ -209,23 +209,40 @@ function seedBox(model) {
   );
 }
 
-/** What the present state is in dmlib, to copy. */
+/** What the present state is in dmlib, to copy: it runs as it stands, and shows its picture. */
 function pythonOf(model, names) {
   const get = (key) => model.get(key);
-  const rule = {
-    ddim: `ddim(${get("eta") ? `eta=${get("eta")}` : ""})`,
-    ddpm: "ddpm()",
-    dpm: "dpm_solver()",
-  }[get("sampler")];
-  const y = get("label") < 0 ? `torch.arange(16) % ${names.length}` : get("label");
-  let net = names.length ? `guided(net, ${y}, guidance_scale=${get("guidance_scale")})` : "net";
-  if (get("clip")) net = `clipped(${net}, schedule=schedule)`;
   const drawn = get("start") === "drawing";
-  const from = drawn
-    ? `x_t = q_sample(x0, ${get("t_start")}, noise, schedule=schedule)`
-    : "x_T = torch.randn(16, 1, 28, 28)";
-  const times = drawn
-    ? `spaced_times(${get("t_start")}, ${Math.min(get("steps"), get("t_start"))})`
-    : get("steps");
-  return `${from}\nsample(${net},\n       ${drawn ? "x_t" : "x_T"}, schedule=schedule, step=${rule}, times=${times})`;
+  const rule = { ddim: "ddim", ddpm: "ddpm", dpm: "dpm_solver" }[get("sampler")];
+  const eta = get("sampler") === "ddim" && get("eta") ? `eta=${get("eta")}` : "";
+  const scale = get("guidance_scale");
+  const y = get("label") < 0 ? `torch.arange(16) % ${names.length}` : get("label");
+  const steps = drawn ? Math.min(get("steps"), get("t_start")) : get("steps");
+  const names_ = [`${rule}`, "sample", drawn && "spaced_times", get("clip") && "clipped"];
+  const lines = [
+    "import matplotlib.pyplot as plt",
+    "import torch",
+    "",
+    "from dmlib.book import plotting",
+    "from dmlib.checkpoint import load_shipped",
+    drawn && "from dmlib.forward import q_sample",
+    names.length > 0 && "from dmlib.guidance import guided",
+    `from dmlib.sampling import ${names_.filter(Boolean).sort().join(", ")}`,
+    "from dmlib.schedules import cosine_schedule",
+    "",
+    "net, schedule = load_shipped()[0], cosine_schedule(1000)",
+    names.length > 0 && `denoiser = guided(net, ${y}, guidance_scale=${scale})`,
+    names.length === 0 && "denoiser = net",
+    get("clip") && "denoiser = clipped(denoiser, schedule=schedule)",
+    `generator = torch.Generator().manual_seed(${get("seed")})`,
+    "x_T = torch.randn(16, 1, 28, 28, generator=generator)",
+    drawn && "x0 = torch.zeros(16, 1, 28, 28)  # your drawing, in [-1, 1]",
+    drawn && `x_T = q_sample(x0, ${get("t_start")}, x_T, schedule=schedule)`,
+    `times = ${drawn ? `spaced_times(${get("t_start")}, ${steps})` : steps}`,
+    `walk = sample(denoiser, x_T, schedule=schedule, step=${rule}(${eta}), times=times,`,
+    "              generator=generator)",
+    "plotting.image_grid(plt.gca(), list(walk)[-1].xt, columns=4)",
+    "plt.show()",
+  ];
+  return lines.filter((line) => line !== false).join("\n");
 }

@@ -18,6 +18,7 @@ function render({ model, el }) {
     title: "Shape the schedule",
     label: "Interactive figure: the variance schedule and what it does to an image",
     states: ["family", "T", "beta_1", "beta_T", "image"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model }) => {
     const plots = {
@@ -36,12 +37,11 @@ function render({ model, el }) {
     const final = slider(model, "beta_T", { label: "*β*_T", min: -4, max: -0.3, ...log });
     const films = Array.from({ length: FRAMES }, () => picture(side, "a noisy image"));
     const captions = films.map(() => h("figcaption", { class: "dmw-note" }));
-    const verdict = h("p", { class: "dmw-verdict", role: "status" });
+    const verdict = h("p", { class: "dmw-verdict" });
     const off = rich("This family fixes its curve by itself: *β*_1 and *β*_T play no part.", {
       class: "dmw-note",
     });
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "dmw-row" },
@@ -144,11 +144,11 @@ function render({ model, el }) {
 }
 
 const LAYOUT = `
-.se-betas .dmw-slider { flex-basis:15rem; } .se-plots { gap:.6rem .8rem; grid-template-columns:repeat(2,minmax(0,1fr)); }
+.se-betas .dmw-slider { flex-basis:calc(15*var(--r)); } .se-plots { gap:calc(.6*var(--r)) calc(.8*var(--r)); grid-template-columns:repeat(2,minmax(0,1fr)); }
 .se-plots > :last-child { grid-column:1 / -1; }
-.se-film { display:grid; grid-template-columns:repeat(9,minmax(0,1fr)); gap:.35rem; }
+.se-film { display:grid; grid-template-columns:repeat(9,minmax(0,1fr)); gap:calc(.35*var(--r)); }
 .se-film figure { margin:0; text-align:center; } .se-film .dmw-pixels { border-radius:5px; }
-.se-film figcaption { font-size:.8rem; }
+.se-film figcaption { font-size:calc(.8*var(--r)); }
 @container (min-width:34rem) { .se-plots { grid-template-columns:repeat(3,minmax(0,1fr)); }
   .se-plots > :last-child { grid-column:auto; } }
 @container (max-width:34rem) { .se-film { grid-template-columns:repeat(5,minmax(0,1fr)); }

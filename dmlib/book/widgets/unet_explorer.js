@@ -69,6 +69,7 @@ function render({ model, el }) {
     title: "A U-Net, taken apart",
     label: "Interactive figure: the parts of a trained U-Net",
     states: ["part", "step", "image", "bars"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model }) => {
     const [noisy, guess] = [picture(side, "the noisy image"), picture(side, "the guess")];
@@ -149,7 +150,6 @@ function render({ model, el }) {
     const head = h("p", { class: "dmw-note" });
     const gallery = h("div", { class: "ue-maps" });
     body.append(
-      h("style", null, LAYOUT),
       h(
         "div",
         { class: "dmw-row" },
@@ -263,31 +263,31 @@ function render({ model, el }) {
 }
 
 const LAYOUT = `
-.ue-both { display:grid; gap:1rem 1.4rem; grid-template-columns:minmax(0,1fr); }
-.ue-diagram { max-width:27rem; width:100%; margin:0 auto !important; }
-.ue-grid { display:grid; grid-template-columns:minmax(0,1fr) 2.6rem minmax(0,1fr); gap:.34rem 0; }
-.dmw .ue-end { margin:0 !important; padding:0 !important; grid-row:1; text-align:center; } .ue-end .dmw-pixels { width:4.6rem; margin:0 auto; }
-.ue-end:nth-child(2) { grid-column:3; } .ue-end figcaption { margin:.15rem 0 .2rem !important; line-height:1.25; }
+.ue-both { display:grid; gap:calc(1*var(--r)) calc(1.4*var(--r)); grid-template-columns:minmax(0,1fr); }
+.ue-diagram { max-width:calc(27*var(--r)); width:100%; margin:0 auto !important; }
+.ue-grid { display:grid; grid-template-columns:minmax(0,1fr) calc(2.6*var(--r)) minmax(0,1fr); gap:calc(.34*var(--r)) 0; }
+.dmw .ue-end { margin:0 !important; padding:0 !important; grid-row:1; text-align:center; } .ue-end .dmw-pixels { width:calc(4.6*var(--r)); margin:0 auto; }
+.ue-end:nth-child(2) { grid-column:3; } .ue-end figcaption { margin:calc(.15*var(--r)) 0 calc(.2*var(--r)) !important; line-height:1.25; }
 .ue-part { position:relative; cursor:pointer; display:block !important; min-width:0; }
 .ue-part input { position:absolute; inset:0; width:100%; height:100%; margin:0; opacity:0; cursor:pointer; }
 .ue-box { display:grid; grid-template-columns:minmax(0,1fr); background:var(--tint);
-  border:1px solid var(--line); border-left:5px solid var(--mark); border-radius:8px; padding:.22rem .55rem .3rem; font-size:.82rem; line-height:1.3; }
-.ue-shape { color:var(--soft); white-space:nowrap; } .ue-bar { height:4px; background:var(--line); border-radius:2px; margin-top:.15rem; }
+  border:1px solid var(--line); border-left:5px solid var(--mark); border-radius:8px; padding:calc(.22*var(--r)) calc(.55*var(--r)) calc(.3*var(--r)); font-size:calc(.82*var(--r)); line-height:1.3; }
+.ue-shape { color:var(--soft); white-space:nowrap; } .ue-bar { height:4px; background:var(--line); border-radius:2px; margin-top:calc(.15*var(--r)); }
 .ue-fill { display:block; height:100%; border-radius:2px; background:var(--mark); }
 .ue-part:hover .ue-box { border-color:var(--blue) var(--blue) var(--blue) var(--mark); }
 .ue-part input:checked + .ue-box { background:var(--blue-tint); box-shadow:0 0 0 2px var(--blue); }
 .ue-part input:focus-visible + .ue-box { outline:3px solid var(--blue); outline-offset:3px; }
-.ue-skip { grid-column:2; align-self:center; text-align:center; color:var(--soft); font-size:.72rem; line-height:1; padding-bottom:.1rem;
+.ue-skip { grid-column:2; align-self:center; text-align:center; color:var(--soft); font-size:calc(.72*var(--r)); line-height:1; padding-bottom:calc(.1*var(--r));
   border-bottom:2px dashed var(--grey); margin:0 2px; position:relative; }
-.ue-skip::after { content:"▸"; position:absolute; right:-3px; bottom:-.5em; font-size:.9rem; color:var(--grey); }
-.ue-part-view { display:grid; gap:.7rem; align-content:start; min-width:0; } .ue-title { font-size:1.05rem; }
-.ue-maps { display:grid; grid-template-columns:repeat(4,minmax(0,1fr)); gap:.45rem; } .ue-maps[data-flat] { grid-template-columns:1fr; }
-.ue-maps figure { margin:0 !important; padding:0 !important; text-align:center; } .ue-maps figcaption { font-size:.78rem; margin:0 !important; }
+.ue-skip::after { content:"▸"; position:absolute; right:-3px; bottom:-.5em; font-size:calc(.9*var(--r)); color:var(--grey); }
+.ue-part-view { display:grid; gap:calc(.7*var(--r)); align-content:start; min-width:0; } .ue-title { font-size:calc(1.05*var(--r)); }
+.ue-maps { display:grid; grid-template-columns:repeat(4,minmax(0,1fr)); gap:calc(.45*var(--r)); } .ue-maps[data-flat] { grid-template-columns:1fr; }
+.ue-maps figure { margin:0 !important; padding:0 !important; text-align:center; } .ue-maps figcaption { font-size:calc(.78*var(--r)); margin:0 !important; }
 .ue-diagram figcaption,.ue-maps figcaption { font-weight:400 !important; color:var(--soft) !important; font-family:inherit !important; }
-.ue-maps .dmw-pixels { border-radius:5px; } .ue-part-view .dmw-facts { grid-template-columns:repeat(2,minmax(0,1fr)); gap:.45rem; }
-.ue-part-view dl { margin:0 !important; } .ue-part-view dd { font-size:.88rem !important; margin:0 !important; } .ue-part-view .dmw-facts > div { padding:.35rem .55rem .4rem; }
+.ue-maps .dmw-pixels { border-radius:5px; } .ue-part-view .dmw-facts { grid-template-columns:repeat(2,minmax(0,1fr)); gap:calc(.45*var(--r)); }
+.ue-part-view dl { margin:0 !important; } .ue-part-view dd { font-size:calc(.88*var(--r)) !important; margin:0 !important; } .ue-part-view .dmw-facts > div { padding:calc(.35*var(--r)) calc(.55*var(--r)) calc(.4*var(--r)); }
 @container (min-width:35rem) { .ue-both { grid-template-columns:minmax(0,6fr) minmax(0,5fr); } }
-@container (max-width:30rem) { .ue-grid { grid-template-columns:minmax(0,1fr) 2rem minmax(0,1fr); } .ue-box { font-size:.8rem; padding-left:.45rem; } }
+@container (max-width:30rem) { .ue-grid { grid-template-columns:minmax(0,1fr) calc(2*var(--r)) minmax(0,1fr); } .ue-box { font-size:calc(.8*var(--r)); padding-left:calc(.45*var(--r)); } }
 `;
 
 export default { render };

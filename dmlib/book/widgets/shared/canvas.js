@@ -35,15 +35,33 @@ function ticks(low, high, count = 5) {
 }
 
 class Axes {
-  /** @param height in CSS pixels; labels in the markup of rich(). */
+  #colors = {};
+  #dark = null;
+  #texts = {};
+
+  /**
+   * @param height in CSS pixels, or null for a square box (26 + 12 at its sides, 8 + 22 above and
+   *   below); labels in the markup of rich().
+   */
   constructor({ height, x = "", y = "", label = "", left = 44 }) {
-    Object.assign(this, { height, xLabel: x, yLabel: y, left });
+    Object.assign(this, { height, xLabel: x, yLabel: y, left, square: height === null });
     this.canvas = h("canvas", {
       role: "img",
       "aria-label": plain(label),
-      style: `height:${height}px`,
+      style: this.square ? "height:calc(100cqw - 8px)" : `height:${height}px`,
     });
-    this.node = h("div", { class: "dmw-plot" }, this.canvas);
+    this.node = h("div", { class: "dmw-plot", "data-square": this.square }, this.canvas);
+    // Asked for at every frame, the width would make the browser lay out the page at every frame.
+    new ResizeObserver(([entry]) => (this.width = entry.contentRect.width)).observe(this.node);
+  }
+
+  /** A colour of the theme by its name, or a colour of its own; looked up once for each theme. */
+  color(name) {
+    return (this.#colors[name] ??= this.#style().getPropertyValue(`--${name}`) || name);
+  }
+
+  #style() {
+    return getComputedStyle(this.canvas);
   }
 
   /** What the picture shows now, for those who do not see it. */
@@ -54,16 +72,18 @@ class Axes {
   /** Clear, fit the canvas to its box, set the limits, draw grid, ticks and labels. */
   begin({ xlim, ylim, xticks, yticks, xformat, yformat }) {
     const ratio = window.devicePixelRatio || 1;
-    this.width = this.node.clientWidth;
+    this.width ||= this.node.clientWidth;
+    if (this.square) this.height = this.width - 8;
     const [w, hgt] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
     if (this.canvas.width !== w || this.canvas.height !== hgt)
       Object.assign(this.canvas, { width: w, height: hgt });
     const c = (this.c = this.canvas.getContext("2d"));
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
-    const style = getComputedStyle(this.canvas);
-    this.color = (name) => style.getPropertyValue(`--${name}`) || name;
-    this.font = style.fontFamily;
+    const dark = this.canvas.closest(".dmw")?.hasAttribute("data-dark");
+    if (Object.keys(this.#texts).length > 300) this.#texts = {};
+    if (dark !== this.#dark) [this.#dark, this.#colors] = [dark, {}];
+    this.font ??= this.#style().fontFamily;
     this.box = [
       this.left,
       this.yLabel ? 22 : 8,
@@ -132,16 +152,7 @@ class Axes {
   /** Text in the small markup of rich(), at pixel (x, y). */
   text(text, x, y, { align = "left", color = "ink", size = 12, weight = 400 } = {}) {
     const { c } = this;
-    const runs = pieces(text).map((p) => {
-      const shift = p.kind === "sub" ? 0.25 : p.kind === "sup" ? -0.4 : 0;
-      const italic = p.kind === "i" || (shift && /^[a-z]$/i.test(p.text));
-      const px = shift ? size * 0.75 : size * (italic ? 1.08 : 1);
-      const family = italic ? 'Georgia,"DejaVu Serif",serif' : this.font;
-      const font = `${italic ? "italic " : ""}${weight} ${px}px ${family}`;
-      c.font = font;
-      const words = plain(p.kind === "rad" ? `√(${p.text})` : p.text);
-      return { words, font, dy: shift * size, width: c.measureText(words).width };
-    });
+    const runs = (this.#texts[`${size} ${weight} ${text}`] ??= this.#runs(text, size, weight));
     const total = runs.reduce((sum, run) => sum + run.width, 0);
     let at = x - (align === "right" ? total : align === "center" ? total / 2 : 0);
     if (align === "center") at = Math.min(at, this.width - total - 1);
@@ -152,6 +163,20 @@ class Axes {
       c.fillText(run.words, at, y + run.dy);
       at += run.width;
     }
+  }
+
+  /** A text's pieces, each with its font and width; measured once. */
+  #runs(text, size, weight) {
+    const { c } = this;
+    return pieces(text).map((p) => {
+      const shift = p.kind === "sub" ? 0.25 : p.kind === "sup" ? -0.4 : 0;
+      const italic = p.kind === "i" || (shift && /^[a-z]$/i.test(p.text));
+      const px = shift ? size * 0.75 : size * (italic ? 1.08 : 1);
+      const family = italic ? 'Georgia,"DejaVu Serif",serif' : this.font;
+      c.font = `${italic ? "italic " : ""}${weight} ${px}px ${family}`;
+      const words = plain(p.kind === "rad" ? `√(${p.text})` : p.text);
+      return { words, font: c.font, dy: shift * size, width: c.measureText(words).width };
+    });
   }
 
   /** Run `draw` with everything outside the box cut off. */

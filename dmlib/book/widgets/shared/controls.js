@@ -28,16 +28,21 @@ function slider(
     dir: falling && "rtl",
     "aria-label": plain(label),
   });
-  const out = h("output", { style: `min-width:${width}` });
+  const out = h("span", { class: "dmw-value", style: `min-width:${width}`, "aria-hidden": "true" });
   const node = h("label", { class: "dmw-slider" }, rich(label), input, out);
   const show = () => {
     input.value = fromValue(model.get(key));
     out.textContent = format(model.get(key));
-    input.setAttribute("aria-valuetext", `${plain(label)} = ${out.textContent}`);
+    input.setAttribute("aria-valuetext", out.textContent); // the name is said by itself
   };
   input.addEventListener("input", () => put(model, key, toValue(input.value)));
   model.on(`change:${key}`, show);
   show();
+  model.allow(key, (value) => {
+    if (toValue === Number && step === 1 && !Number.isInteger(value)) return false;
+    const ends = [toValue(input.min), toValue(input.max)];
+    return value >= Math.min(...ends) && value <= Math.max(...ends);
+  });
   const enable = (on) => ((input.disabled = !on), node.toggleAttribute("data-off", !on));
   const range = (low, high) => ((input.min = low), (input.max = high), show());
   return { node, input, enable, range };
@@ -51,6 +56,7 @@ function choice(model, key, { label, options }) {
     { "aria-label": plain(label) },
     ...list.map(([value, text]) => h("option", { value }, text)),
   );
+  model.allow(key, (value) => list.some(([known]) => known === value));
   const show = () => (select.selectedIndex = list.findIndex(([value]) => value === model.get(key)));
   select.addEventListener("change", () => put(model, key, list[select.selectedIndex][0]));
   model.on(`change:${key}`, show);
@@ -74,6 +80,7 @@ function thumbs(model, key, { label, pictures, names, side = 28 }) {
     inputs.push(input);
     return h("label", { class: "dmw-thumb", title: names?.[i] }, input, canvas);
   });
+  model.allow(key, (value) => value in inputs);
   const show = () => (inputs[model.get(key)].checked = true);
   const node = h(
     "fieldset",
@@ -138,7 +145,9 @@ function facts(entries) {
     ),
   );
   const set = (texts) => {
-    for (const [name, text] of Object.entries(texts)) cells[name].textContent = text;
+    for (const [name, text] of Object.entries(texts)) {
+      if (cells[name].textContent !== text) cells[name].textContent = text;
+    }
   };
   return { node, set };
 }
