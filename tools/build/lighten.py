@@ -17,9 +17,11 @@ SHEET = re.compile(r'\s*<link\b[^>]*\bhref="([^"]*_static/[^"?]*\.css)(?:\?[^"]*
 SCRIPT = re.compile(r'<script(?P<rest>[^>]*\bsrc="(?P<src>[^"?]*)[^"]*"[^>]*)></script>')
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 TITLE = re.compile(r"<title>(.*?) (?:&#8212;|-) \1</title>", re.DOTALL)
-IMG = re.compile(r"<img\b(?![^>]*\bwidth=)[^>]*?\bsrc=\"(?P<src>[^\":?]+)[^>]*?>")
+IMG = re.compile(r"<img\b(?![^>]*\bwidth=)[^>]*?\bsrc=\"(?P<src>[^\":?]+)\"[^>]*?>")
 WORD = re.compile(r"[\w-]+")
 URL = re.compile(r"url\(([\"']?)(?!data:|https?:|#|/)([^)\"']+)\1\)")
+IMPORT = re.compile(r"@import (?:url\()?[\"']([^\"')]+)[\"']\)?;")
+PUNCTUATION = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [{};] """, re.VERBOSE)
 NAME = re.compile(r"[.#]((?:[\w-]|\\.)+)")
 
 
@@ -29,10 +31,11 @@ def lighten(html: Path) -> None:
     texts = {page: page.read_text("utf-8") for page in pages}
     names = _words(html, texts.values())
     bundles: dict[tuple[Path, ...], str] = {}
+    done: dict[Path, str] = {}
     for page, text in texts.items():
         sheets = tuple((page.parent / path).resolve() for path in SHEET.findall(text))
         if sheets and not sheets[0].name.startswith("bundle-"):
-            bundle = bundles.setdefault(sheets, _bundle(html, sheets, names))
+            bundle = bundles.setdefault(sheets, _bundle(html, sheets, names, done))
             up = "../" * (len(page.relative_to(html).parts) - 1)
             link = f'\n    <link rel="stylesheet" href="{up}_static/{bundle}">'
             first = iter([link])
@@ -83,19 +86,26 @@ def _sized(match: re.Match, page: Path) -> str:
     return match[0].replace("<img", f'<img width="{size[0]}" height="{size[1]}"', 1)
 
 
-def _bundle(html: Path, sheets: tuple[Path, ...], names: set[str]) -> str:
+def _bundle(html: Path, sheets: tuple[Path, ...], names: set[str], done: dict[Path, str]) -> str:
     """One style sheet of those, with the rules that may apply to some page; returns its name."""
     static = (html / "_static").resolve()
     parts = []
     for sheet in sheets:
-        css = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8"), flags=re.DOTALL)
-        there = sheet.parent.relative_to(static)
-        css = URL.sub(lambda m, there=there: f"url({(there / m[2]).as_posix()})", css)
-        parts.append(purged(css, names))
+        if sheet not in done:
+            done[sheet] = purged(_read(sheet, static), names)
+        parts.append(done[sheet])
     whole = "\n".join(parts)
     name = f"bundle-{hashlib.sha256(whole.encode()).hexdigest()[:10]}.css"
     (static / name).write_text(whole, "utf-8")
     return name
+
+
+def _read(sheet: Path, static: Path) -> str:
+    """A style sheet with what it imports, its addresses as seen from `static`."""
+    css = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8"), flags=re.DOTALL)
+    there = sheet.parent.relative_to(static)
+    css = URL.sub(lambda m: f"url({(there / m[2]).as_posix()})", css)
+    return IMPORT.sub(lambda m: _read((sheet.parent / m[1]).resolve(), static), css)
 
 
 def purged(css: str, names: set[str]) -> str:
@@ -117,17 +127,10 @@ def purged(css: str, names: set[str]) -> str:
 
 def _rules(css: str):
     """(head, body) of each rule at the top of a style sheet; body is None for `@import …;`."""
-    at, depth, quote, start, head = 0, 0, "", 0, ""
-    while at < len(css):
-        letter = css[at]
-        if quote:
-            if letter == "\\":
-                at += 1
-            elif letter == quote:
-                quote = ""
-        elif letter in "\"'":
-            quote = letter
-        elif letter == "{":
+    depth, start, head = 0, 0, ""
+    for match in PUNCTUATION.finditer(css):
+        letter, at = match[0], match.start()
+        if letter == "{":
             depth += 1
             if depth == 1:
                 head, start = css[start:at].strip(), at + 1
@@ -139,7 +142,6 @@ def _rules(css: str):
         elif letter == ";" and depth == 0:
             yield css[start:at].strip(), None
             start = at + 1
-        at += 1
 
 
 def _selectors(head: str) -> list[str]:

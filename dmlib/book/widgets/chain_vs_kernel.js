@@ -182,15 +182,11 @@ function render({ model, el }) {
       top
         .begin({ xlim: [LOW, -LOW], ylim: [0, 1], yticks: [0, 0.5, 1] })
         .bars(LOW, BIN, heightsOf(values), { alpha: 0.5 });
+      const curve = grid.map((x) => total(parts, (m, v) => gaussian(x, m, v)));
       if (sharp) top.marker(parts[0][1]);
-      else
-        top.line(
-          grid,
-          grid.map((x) => total(parts, (m, v) => gaussian(x, m, v))),
-          { color: "orange", width: 2.6 },
-        );
+      else top.line(grid, curve, { color: "orange", width: 2.6 });
       top.describe(
-        `Histogram of ${N} particles after t = ${t} of ${T} steps of the chain and the kernel's density: means ${number(mean)} and ${number(lawMean)}, standard deviations ${number(std)} and ${number(lawStd)}`,
+        `Histogram of ${N} particles after t = ${t} of ${T} steps of the chain, and the kernel's density, ${sharp ? "one point" : heaps(curve)}: means ${number(mean)} and ${number(lawMean)}, standard deviations ${number(std)} and ${number(lawStd)}`,
       );
       below.begin({ xlim: [LOW, -LOW], ylim: [T, 0], yticks: [0, T / 2, T] });
       const times = Array.from({ length: t + 1 }, (_, s) => s);

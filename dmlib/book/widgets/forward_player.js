@@ -11,6 +11,23 @@ function density(values) {
   return heights.map((count) => count / (values.length * BIN));
 }
 
+/** What a picture looks like with this share of signal, for those who do not see it. */
+function looks(signal) {
+  const words = [
+    [0.97, "sharp"],
+    [0.8, "grainy"],
+    [0.4, "clouded by noise, still to be recognised"],
+    [0.15, "only a shadow in noise"],
+  ];
+  return words.find(([least]) => signal > least)?.[1] ?? "nothing but noise to the eye";
+}
+
+/** What its pixels' histogram looks like. */
+function spread(mean, std) {
+  if (Math.abs(mean) < 0.08 && Math.abs(std - 1) < 0.08) return "a bell around 0, as noise has it";
+  return `mean ${number(mean, 2)}, ${mean < -0.15 ? "a peak on the dark side" : "no bell yet"}`;
+}
+
 function render({ model, el }) {
   const { T, side, images, noise, names } = model.get("_data");
   const split = (all) =>
@@ -119,7 +136,7 @@ function render({ model, el }) {
       const name = names[model.get("image")];
       big.setAttribute(
         "aria-label",
-        `x_t at t = ${t} of ${T}: ${name}, ${signal} times the image plus ${noisy} times noise`,
+        `x_t at t = ${t} of ${T}: ${name}, ${looks(Math.sqrt(bar))}; ${signal} times the image plus ${noisy} times noise`,
       );
       clean.setAttribute("aria-label", `the clean image x_0: ${name}`);
       histogram
@@ -127,7 +144,7 @@ function render({ model, el }) {
         .bars(LOW, BIN, density(xt));
       histogram.line(grid, bell, { color: "orange" });
       histogram.describe(
-        `Histogram of the pixels of x_t at t = ${t} against the standard normal density`,
+        `Histogram of the pixels of x_t at t = ${t}: ${spread(mean, std)}; the standard normal density beside it`,
       );
       curve.begin({ xlim: [0, T], ylim: [0, 1], yticks: [0, 0.5, 1], xticks: [0, T / 2, T] });
       curve.line(Array.from(alphaBar.keys()), alphaBar);

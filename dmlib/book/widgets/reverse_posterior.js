@@ -209,7 +209,7 @@ function render({ model, el }) {
       zoom.line(zs, exact, { width: 2.8 });
       zoom.line(zs, bell, { color: "orange", dash: [7, 5] });
       zoom.describe(
-        `The exact reverse density and the Gaussian of the same mean and variance; total variation distance ${small(tv)}`,
+        `The exact reverse density, ${heaps(exact)}, and the Gaussian of the same mean and variance, one heap; total variation distance ${small(tv)}`,
       );
       const power = (v) => Math.log10(Math.max(v, FLOOR));
       const ten = (v) => `10^{${number(v, 0)}}`;

@@ -111,6 +111,14 @@ function toUnit(bytes) {
   return Float64Array.from(bytes, (b) => b / 127.5 - 1);
 }
 
+/** "one heap", "two heaps": how many a density shows, for those who do not see it. */
+function heaps(heights) {
+  const least = 0.02 * Math.max(...heights);
+  const peak = (h, i) => h > least && h > (heights[i - 1] ?? 0) && h >= (heights[i + 1] ?? 0);
+  const count = heights.filter(peak).length;
+  return ["no heap", "one heap", "two heaps", "three heaps"][count] ?? `${count} heaps`;
+}
+
 /** Mean and standard deviation (of the population). */
 function moments(values) {
   const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
