@@ -167,7 +167,7 @@ def test_every_page_says_what_it_is():
     for name in PAGES:
         soup = BeautifulSoup((HTML / f"{name}.html").read_text("utf-8"), "html.parser")
         title = soup.title.get_text()
-        first, dash, rest = title.partition(" — ")
+        first, _, rest = title.partition(" — ")
         assert first != rest
         one = {tag.get("name") or tag.get("property"): tag.get("content") for tag in soup("meta")}
         text = one["description"]
@@ -189,7 +189,7 @@ def test_an_excerpt_of_the_search_has_no_tex(book, visit):
     page.wait_for_timeout(1000)
     texts = page.locator("#search-results li p.context").all_inner_texts()
     assert texts
-    assert not [text for text in texts if "\\" in text or "{" in text and "}" in text]
+    assert not [text for text in texts if "\\" in text or ("{" in text and "}" in text)]
 
 
 def test_on_paper_everything_is_open(book, visit):

@@ -17,6 +17,9 @@ SHEET = re.compile(r'\s*<link\b[^>]*\bhref="([^"]*_static/[^"?]*\.css)(?:\?[^"]*
 SCRIPT = re.compile(r'<script(?P<rest>[^>]*\bsrc="(?P<src>[^"?]*)[^"]*"[^>]*)></script>')
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
 TITLE = re.compile(r"<title>(.*?) (?:&#8212;|-) \1</title>", re.DOTALL)
+# Buttons of the theme whose name is not what they show: their text names them.
+SEARCH_BUTTON = re.compile(r'(search-button-field[^>]*?") title="Search" aria-label="Search"')
+MODE_ICON = re.compile(r'(<i class="theme-switch[^>]*?) title="[^"]*"')
 IMG = re.compile(r"<img\b(?![^>]*\bwidth=)[^>]*?\bsrc=\"(?P<src>[^\":?]+)\"[^>]*?>")
 WORD = re.compile(r"[\w-]+")
 URL = re.compile(r"url\(([\"']?)(?!data:|https?:|#|/)([^)\"']+)\1\)")
@@ -42,6 +45,7 @@ def lighten(html: Path) -> None:
             text = SHEET.sub(lambda m, first=first: next(first, ""), text)
         text = SCRIPT.sub(lambda m, page=page: _script(m, page), text)
         text = IMG.sub(lambda m, page=page: _sized(m, page), text)
+        text = MODE_ICON.sub(r"\1", SEARCH_BUTTON.sub(r"\1", text))
         page.write_text(TITLE.sub(r"<title>\1</title>", text), "utf-8")
 
 

@@ -58,8 +58,10 @@ function pieces(cell) {
   const found = [""];
   let before = ""; // the last token that is not a space
   const cut = (lead) => found.at(-1).trim() && found.push(lead);
-  for (const { token, depth } of tokens(cell)) {
-    const relation = token === "=" || RELATIONS.test(token) || token === ":";
+  const all = tokens(cell);
+  for (const [i, { token, depth }] of all.entries()) {
+    const colon = token === ":" && all[i + 1]?.token === "=";
+    const relation = token === "=" || RELATIONS.test(token) || colon;
     const sign =
       /^[+-]$/.test(token) &&
       before &&
