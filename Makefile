@@ -25,7 +25,7 @@ quick: env  ## the core's tests in half a minute, without the book
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" tests/test_*.py tests/equations
 
 test: book  ## lint, unit, notebook and browser tests
-	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tools/build/javascript.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser or pages" && $(BIN)/python -m pytest -m "browser and not pages"
 
 bench: env  ## speed against other libraries, into reports/
