@@ -129,7 +129,7 @@ def _place(recipe: Preset, folder: str | Path | None, *, drive: bool) -> Path:
         from google.colab import drive as colab_drive
     except ImportError:
         if drive:
-            raise ValueError("drive=True works on Colab only; mend: leave it out") from None
+            raise ValueError("drive=True works on Colab only; try: leave it out") from None
         return place
     if not drive:
         print("On Colab the folder is lost with the machine. To keep it: train_here(…, drive=True)")

@@ -191,7 +191,7 @@ def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
     checkpoint = read(path)
     if checkpoint.card.get("kind") == TRAINING:
         raise CheckpointError(
-            f"{path}: holds the whole state of a training; mend: "
+            f"{path}: holds the whole state of a training; try: "
             "resume.load_weights(path, recipe.make_net()) takes the averaged weights out of it"
         )
     try:

@@ -33,7 +33,7 @@ class FeatureStats:
         for name, x in (("mean", self.mean), ("cov", self.cov)):
             check_float(name, x)
             if x.dtype != torch.float64:
-                raise ValueError(f"{name} must be float64, got {x.dtype}; mend: {name}.double()")
+                raise ValueError(f"{name} must be float64, got {x.dtype}; try: {name}.double()")
         D = len(self.mean) if self.mean.ndim == 1 else 0
         if D == 0:
             raise ValueError(f"mean must have shape (D,), got {tuple(self.mean.shape)}")

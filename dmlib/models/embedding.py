@@ -58,7 +58,7 @@ class Conditioning(nn.Module):
         super().__init__()
         dim, num_classes = check_int("dim", dim, low=2), check_classes(num_classes)
         if dim % 2:
-            raise ValueError(f"dim must be even, got {dim}; mend: {dim + 1}")
+            raise ValueError(f"dim must be even, got {dim}; try: {dim + 1}")
         self.dim = dim
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = None if num_classes is None else nn.Embedding(num_classes + 1, dim)

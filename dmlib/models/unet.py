@@ -77,14 +77,14 @@ class UNetConfig:
         if self.image_size % step:
             raise ValueError(
                 f"image_size must be a multiple of {step} (patch={self.patch}, then halved "
-                f"{len(self.widths) - 1} times), got {self.image_size}; mend: fewer widths, "
+                f"{len(self.widths) - 1} times), got {self.image_size}; try: fewer widths, "
                 f"or pad the images to {-(-self.image_size // step) * step}"
             )
         for size in self.attention:
             if size not in self.sizes:
                 raise ValueError(
                     f"attention must name sizes of feature maps, {self.sizes}, got {size}; "
-                    "mend: None for the smallest"
+                    "try: None for the smallest"
                 )
 
     @property

@@ -56,7 +56,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     for name, x in (("images", images), ("labels", labels)):
         if not isinstance(x, Tensor) and not (name == "labels" and x is None):
             raise ValueError(
-                f"{name} must be a torch.Tensor, got {type(x).__name__}; mend: "
+                f"{name} must be a torch.Tensor, got {type(x).__name__}; try: "
                 f"torch.as_tensor({name})"
             )
     if not (images.dtype == torch.uint8 or images.is_floating_point()):
@@ -66,7 +66,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}; mend: labels.flatten().long(), if these are the classes"
+            f"{tuple(labels.shape)}; try: labels.flatten().long(), if these are the classes"
         )
 
 

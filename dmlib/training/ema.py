@@ -32,7 +32,7 @@ class EMA:
             if x.dtype in (torch.bfloat16, torch.float16):
                 raise ValueError(
                     f"net must have float32 or float64 parameters, got {x.dtype} ({name}): its "
-                    "average would never move; mend: net.float(), and TrainConfig(bfloat16=True) "
+                    "average would never move; try: net.float(), and TrainConfig(bfloat16=True) "
                     "computes in bfloat16 all the same"
                 )
         self.decay = decay

@@ -185,7 +185,7 @@ class Training:
             if other.shape != x0.shape:
                 raise ValueError(
                     f"batches of one step must have one shape, {tuple(x0.shape)}, got "
-                    f"{tuple(other.shape)}; mend: DataLoader(..., drop_last=True)"
+                    f"{tuple(other.shape)}; try: DataLoader(..., drop_last=True)"
                 )
         cut = (len(group), self.accelerator.num_processes, len(x0))
         n, rank = math.prod(cut), self.accelerator.process_index
@@ -228,7 +228,7 @@ class Training:
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise Diverged(
                 f"step {self.step + 1}: loss {loss:g}, gradient norm {grad_norm:g}; the weights "
-                "are those of the step before; mend: a lower learning_rate or a longer warmup"
+                "are those of the step before; try: a lower learning_rate or a longer warmup"
             )
         self.step += 1
         rate = learning_rate(self.step, self.config)

@@ -58,7 +58,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     if not isinstance(checkpoint, Checkpoint):
         kind = type(checkpoint).__name__
         raise ValueError(
-            f"checkpoint must be a Checkpoint, got {kind}; mend: dmlib.checkpoint.read(path)"
+            f"checkpoint must be a Checkpoint, got {kind}; try: dmlib.checkpoint.read(path)"
         )
     card, parts = checkpoint.card, _parts(checkpoint)
     try:
@@ -127,7 +127,7 @@ def _check_config(card: Card, training: Training) -> None:
         theirs = train.get(name, ours) if isinstance(train, dict) else ours
         if theirs != ours:
             raise ValueError(
-                f"trained with {name} = {theirs!r}, here it is {ours!r}; mend: the same {name}, or "
+                f"trained with {name} = {theirs!r}, here it is {ours!r}; try: the same {name}, or "
                 "another folder"
             )
 
@@ -177,7 +177,7 @@ def _check_random(training: Training, random: dict[str, Tensor]) -> None:
         except (RuntimeError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"random.{name} is no random state of the device {device.type} ({reason}); mend: "
+                f"random.{name} is no random state of the device {device.type} ({reason}); try: "
                 "go on on the kind of device that the run began on"
             ) from None
 

@@ -85,7 +85,7 @@ class Session:
             resume.restore(self.training, self.found)
         elif self.refused and not _first_save_was_cut(self.folder):
             raise CheckpointError(
-                f"{self.folder}: no checkpoint can be read ({'; '.join(self.refused)}); mend: put "
+                f"{self.folder}: no checkpoint can be read ({'; '.join(self.refused)}); try: put "
                 "good ones there, or move these away to begin anew"
             )
         self.kept = None if self.found is None else self.training.step
@@ -213,7 +213,7 @@ def _fitting(
     if labels is None:
         raise ValueError(
             f"labels must be there for the {net.num_classes} classes of the recipe's network, got "
-            "None; mend: replace(recipe, net=replace(recipe.net, num_classes=None))"
+            "None; try: replace(recipe, net=replace(recipe.net, num_classes=None))"
         )
     check_labels("labels", labels, size=len(images), num_classes=net.num_classes)
     return images, labels

@@ -289,7 +289,7 @@ def test_net_that_predicts_v_answers_with_eps(tmp_path):
     ("change", "message"),
     [
         ({"predicts": "x0"}, "card's predicts must be .* got 'x0'"),
-        ({"schedule": "custom"}, r"to be made from its name, got 'custom'; mend: .*EpsFromV\("),
+        ({"schedule": "custom"}, r"to be made from its name, got 'custom'; try: .*EpsFromV\("),
         ({"schedule": ["cosine"]}, r"to be made from its name, got \['cosine'\]"),
         ({"schedule": ...}, "to be made from its name, got None"),
         ({"T": ...}, "card's T must be a whole number >= 1, got None"),

@@ -92,7 +92,7 @@ SPOILT = {
     "no torch state": (drop("random.torch"), r"holds no random state \(random.torch\)"),
     "random state's size": (
         tensor("random.training", torch.zeros(16, dtype=torch.uint8)),
-        r"random.training is no random state of the device cpu .*mend: go on on the kind",
+        r"random.training is no random state of the device cpu .*try: go on on the kind",
     ),
     "random state's type": (tensor("random.torch", torch.zeros(5056)), "random.torch is no random"),
     "weights' type": (
@@ -120,10 +120,10 @@ def test_a_spoilt_state_is_refused_by_file_and_field_and_changes_nothing(tmp_pat
         ({"net": MLP(2, width=16, depth=1)}, r"holds another network \(net: .* differs\)"),
         ({"schedule": linear_schedule(40)}, "trained with the schedule 'cosine', T = 40; here"),
         ({"schedule": cosine_schedule(40, s=0.1)}, "another schedule of the name 'cosine'"),
-        ({"weighting": "v"}, "trained with weighting = 'simple', here it is 'v'; mend: the same"),
+        ({"weighting": "v"}, "trained with weighting = 'simple', here it is 'v'; try: the same"),
         (
             {"seed": 7},
-            "trained with seed = 0, here it is 7; mend: the same seed, or another folder",
+            "trained with seed = 0, here it is 7; try: the same seed, or another folder",
         ),
     ],
     ids=["network", "schedule", "its table", "weighting", "seed"],
@@ -222,5 +222,5 @@ def test_the_weights_alone_go_into_their_own_network_only(tmp_path):
 
 def test_load_unet_says_how_the_weights_come_out_of_a_training(tmp_path):
     path = saved(tmp_path, trained()).path
-    with pytest.raises(CheckpointError, match=r"state of a training; mend: resume.load_weights\("):
+    with pytest.raises(CheckpointError, match=r"state of a training; try: resume.load_weights\("):
         checkpoint.load_unet(path)

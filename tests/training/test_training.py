@@ -396,9 +396,9 @@ X0 = torch.zeros(4, 1, 8, 8)
     ("batch", "message"),
     [
         (X0, r"^batches must yield pairs \(x0, y\), got a tensor \(4, 1, 8, 8\)"),
-        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; mend: yield \(x0, None\)"),
+        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; try: yield \(x0, None\)"),
         ((X0.numpy(), None), r"^x0 must be a torch.Tensor, got ndarray"),
-        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; mend: x0.f"),
+        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; try: x0.f"),
         ((X0[0, 0, 0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(8,\)"),
         ((X0[:0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(0, 1, 8, 8\)"),
         ((X0, [0, 1, 2, 0]), r"^y must be an int64 tensor \(4,\) or None, got list of 4"),
@@ -450,7 +450,7 @@ def test_an_accelerators_own_settings_are_what_is_looked_at():
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
     with pytest.raises(ValueError, match=r"^accelerator must have gradient_accumulation_steps = 1"):
         Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
-    with pytest.raises(ValueError, match=r"^accelerator must be .*mend: OneDevice\('cpu'\)"):
+    with pytest.raises(ValueError, match=r"^accelerator must be .*try: OneDevice\('cpu'\)"):
         Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator="cpu")
 
 
@@ -503,7 +503,7 @@ def test_wrong_batch_sizes_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; mend: torch.as_t"),
+        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; try: torch.as_t"),
         ({"images": [1, 2, 3]}, r"^images must be a torch.Tensor, got list"),
         ({"images": X0.to(torch.int16)}, r"^images must be uint8 or floating point, got torch.int"),
         ({"images": X0[:0]}, r"^images must have shape \(N, ...\) with N >= 1, got \(0, 1, 8, 8\)"),
@@ -709,5 +709,5 @@ def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
 
 
 def test_restore_refuses_a_path_and_says_how_to_read_it(tmp_path):
-    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; mend: dmlib\.ch"):
+    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; try: dmlib\.ch"):
         resume.restore(make_training(), tmp_path)
