@@ -43,7 +43,7 @@ STEP = Function(
         Mistake(
             "variance for standard deviation",
             lambda x, b, eps: math.sqrt(1 - b) * x + b * eps,
-            "beta_t is the variance of the noise. What do you multiply eps with to get it?",
+            "beta_t is the variance of the noise. What do you multiply eps by to get it?",
         ),
         Mistake(
             "missing square root on the picture's factor",
@@ -119,7 +119,7 @@ LINEAR = Function(
         Mistake(
             "the line starts at slot 0, so that beta[1] is not beta_1",
             _T_plus_1_steps,
-            "T values from beta_1 to beta_T, both included, belong into the slots 1..T.",
+            "T values from beta_1 to beta_T, both included, belong in the slots 1..T.",
         ),
         Mistake(
             "the line starts at 0 and beta_1 is not used",

@@ -170,7 +170,7 @@ BATCH = Function(
                 (1 - s.beta[t]).sqrt().reshape(-1, 1, 1, 1) * x
                 + s.beta[t].reshape(-1, 1, 1, 1) * eps
             ),
-            "beta_t is a variance; eps is multiplied with its root.",
+            "beta_t is a variance; eps is multiplied by its root.",
         ),
     ),
 )

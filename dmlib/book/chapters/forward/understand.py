@@ -52,7 +52,7 @@ def _half_again() -> float:
 HALF = Number(
     id="ex-forward-2",
     level="understand",
-    title="Half way up the linear schedule",
+    title="Halfway up the linear schedule",
     minutes=4,
     tolerance=0.25,
     reference=_half,

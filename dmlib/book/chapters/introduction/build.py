@@ -48,7 +48,7 @@ TO_UNIT = Function(
         Mistake(
             "a range of [0, 2]: never shifted",
             lambda images: images / 127.5,
-            "Black is still 0. What has to be taken away?",
+            "Black is still 0. What has to be subtracted?",
         ),
         Mistake(
             "divided by 128, so that white is not 1",
@@ -192,7 +192,7 @@ LIKENESS = Function(
     alternative=_likeness_again,
     mistakes=(
         Mistake(
-            "the means are not taken away",
+            "the means are not subtracted",
             _uncentred,
             "A correlation looks at deviations from each picture's own mean.",
         ),
@@ -202,7 +202,7 @@ LIKENESS = Function(
             "Double the contrast of a: a correlation must not change.",
         ),
         Mistake(
-            "the mean of the whole batch is taken away",
+            "the mean of the whole batch is subtracted",
             _batch_mean,
             "Each picture has a mean of its own.",
         ),

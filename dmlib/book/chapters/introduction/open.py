@@ -103,7 +103,7 @@ DESTROY = Open(
             "At the end nothing of x0 may be left. Does the x0 in your formula fade away?",
         ),
         Requirement(
-            "half way nothing is lost yet",
+            "halfway nothing is lost yet",
             "correlation left at strength 0.5",
             -math.inf,
             0.99,
@@ -117,7 +117,7 @@ DESTROY = Open(
             0.15,
             math.inf,
             _all_at_once,
-            "Half way, something should be left and something lost: let it fade gradually.",
+            "Halfway, something should be left and something lost: let it fade gradually.",
         ),
         Requirement(
             "the picture comes back on the way",

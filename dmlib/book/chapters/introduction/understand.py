@@ -91,7 +91,7 @@ COST = Number(
         Mistake(
             "one call of the network instead of one a step",
             lambda: CALL_SECONDS,
-            "A GAN would be done after one call. Here each of the T steps back needs its own.",
+            "A GAN would be done after one call. Here each of the T reverse steps needs its own.",
         ),
         Mistake(
             "each image counted on its own",

@@ -115,7 +115,7 @@ KERNEL = Function(
         Mistake(
             "variance for standard deviation",
             lambda x, t, e, s: _mixed(x, e, s.alpha_bar[t].sqrt(), 1 - s.alpha_bar[t]),
-            "1 - alpha_bar_t is the variance of the noise. What is eps multiplied with?",
+            "1 - alpha_bar_t is the variance of the noise. What is eps multiplied by?",
         ),
         Mistake(
             "missing square root on the picture's factor",

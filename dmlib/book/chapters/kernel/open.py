@@ -154,7 +154,7 @@ SURVIVES = Open(
             0.0,
             CHANCE + 0.15,
             _no_noise,
-            "At t = T only luck is left. Is x_t made by the kernel, with alpha_bar[t], and is it "
+            "At t = T only chance is left. Is x_t made by the kernel, with alpha_bar[t], and is it "
             "x_t that you classify?",
         ),
         Requirement(
@@ -166,7 +166,7 @@ SURVIVES = Open(
             "A noisy picture then is a part of its own class's mean. Take the means of x0.",
         ),
         Requirement(
-            "half way the class is kept (or lost) too well",
+            "halfway the class is kept (or lost) too well",
             "accuracy at t = 450, compared with ours",
             -BAND,
             BAND,

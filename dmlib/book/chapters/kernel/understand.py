@@ -84,7 +84,7 @@ LEAK = Quiz(
         ),
         "d": Option(
             "The network takes its brightness from the leak, and pure noise always says medium.",
-            "So very dark and very bright pictures are never drawn. zero_terminal_snr mends it "
+            "So very dark and very bright pictures are never drawn. zero_terminal_snr cures it "
             "(Lin et al. 2024).",
             right=True,
         ),

@@ -31,7 +31,7 @@ def _gaussian_again(xt: Tensor, variance_prev: float, beta_t: float) -> tuple[Te
 GAUSSIAN = Function(
     id="ex-reverse-4",
     level="derive",
-    title="One heap: the step back exactly",
+    title="One heap: the reverse step exactly",
     minutes=10,
     call="reverse_terms(xt, variance_prev, beta_t)",
     terms=("mean", "variance"),
@@ -49,10 +49,10 @@ GAUSSIAN = Function(
         Mistake(
             "the shrinking is undone, as if there were no noise",
             lambda x, v, b: (x / math.sqrt(1 - b), b),
-            "x_t may be large because its noise was large. How far can one trust it?",
+            "x_t may be large because its noise was large. How far can it be trusted?",
         ),
         Mistake(
-            "the variance of the step forwards",
+            "the variance of the forward step",
             lambda x, v, b: (_gaussian(x, v, b)["mean"], b),
             "Looking back there are two sources of knowledge: x_t, and where x_{t-1} tends to lie.",
         ),
@@ -128,7 +128,7 @@ def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
 SQUARE = Function(
     id="ex-reverse-5",
     level="derive",
-    title="Complete the square for a longer way",
+    title="Complete the square for a longer step",
     minutes=15,
     call="square_terms(x0, xt, bar_s, bar_t)",
     terms=("A", "B"),
@@ -147,7 +147,7 @@ SQUARE = Function(
         Mistake(
             "the kernel from x_0 to x_t in place of that from x_s to x_t",
             lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "kernel"),
-            "From x_s to x_t only the steps s+1, ..., t are walked. What is the product of their "
+            "From x_s to x_t only the steps s+1, ..., t are taken. What is the product of their "
             "alphas?",
         ),
         Mistake(
@@ -213,7 +213,7 @@ def _weight_with(t: Tensor, s: NoiseSchedule, below: Tensor) -> Tensor:
 WEIGHT = Function(
     id="ex-reverse-9",
     level="derive",
-    title="What the bound weighs the noise with",
+    title="How the bound weights the noise",
     minutes=12,
     call="eps_weight(t, schedule)",
     cases=_weight_cases,
@@ -223,7 +223,7 @@ WEIGHT = Function(
         Mistake(
             "sigma_t^2 = beta_t in place of beta_tilde_t",
             lambda t, s: _weight_with(t, s, s.alpha[t] * (1 - s.alpha_bar[t])),
-            "Here both normals have the variance beta_tilde_t: put it in and shorten.",
+            "Here both normals have the variance beta_tilde_t: put it in and simplify.",
         ),
         Mistake(
             "the factor 1/2 is missing",

@@ -63,7 +63,7 @@ DDPM = Function(
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), s.alpha[t].sqrt(), s.beta[t]
             ),
-            "sigma_t^2 = beta_t is the variance. What is the noise multiplied with?",
+            "sigma_t^2 = beta_t is the variance. What is the noise multiplied by?",
         ),
         Mistake(
             "no noise at all",
@@ -73,11 +73,11 @@ DDPM = Function(
             "Only the step to x_0 is without noise; all others draw from p(x_{t-1} | x_t).",
         ),
         Mistake(
-            "all of the noise is taken off, not one step's share",
+            "all of the noise is removed, not one step's share",
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, (1 - s.alpha_bar[t]).sqrt(), s.alpha[t].sqrt(), s.beta[t].sqrt()
             ),
-            "One step takes off beta_t / sqrt(1 - alpha_bar_t) times eps_hat.",
+            "One step removes beta_t / sqrt(1 - alpha_bar_t) times eps_hat.",
         ),
         Mistake(
             "the root under beta_t is missing",
@@ -117,7 +117,7 @@ DDPM = Function(
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), 1.0, s.beta[t].sqrt()
             ),
-            "The step forwards shrinks by sqrt(alpha_t): the way back must undo that.",
+            "The forward step shrinks by sqrt(alpha_t): the way back must undo that.",
         ),
         Mistake(
             "sigma_t^2 = beta_tilde_t, where beta_t is asked for",
@@ -194,7 +194,7 @@ V = Function(
             "The score points the other way than the noise, and has another length.",
         ),
         Mistake(
-            "the noise, turned round, but not divided",
+            "the noise with its sign changed, but not divided",
             lambda v, x, t, s: _v_with(v, x, t, s, 1.0),
             "The score is -eps_hat / sqrt(1 - alpha_bar_t): divide.",
         ),
@@ -206,8 +206,8 @@ V = Function(
         Mistake(
             "the score is divided by the variance",
             lambda v, x, t, s: _v_with(v, x, t, s, 1 - s.alpha_bar[t]),
-            "eps has been divided by the standard deviation once already: once more, and that is "
-            "all.",
+            "eps already is a deviation divided by sqrt(1 - alpha_bar_t): divide by it once "
+            "more, and no further.",
         ),
         Mistake(
             "v is taken for eps",

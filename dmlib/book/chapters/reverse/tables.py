@@ -56,7 +56,7 @@ X0_HAT = Function(
     alternative=_x0_again,
     mistakes=(
         Mistake(
-            "the noise is taken off, but the picture is not scaled back",
+            "the noise is removed, but the picture is not scaled back",
             lambda x, e, t, s: x - (1 - s.alpha_bar[t]).sqrt().reshape(-1, 1, 1) * e,
             "What is left is sqrt(alpha_bar_t) x_0. One more step to x_0 itself.",
         ),
@@ -68,7 +68,7 @@ X0_HAT = Function(
         Mistake(
             "divided by alpha_bar_t, without the root",
             lambda x, e, t, s: _x0_with(x, e, s.alpha_bar[t] ** 2, (1 - s.alpha_bar[t]).sqrt()),
-            "The kernel multiplies x_0 with sqrt(alpha_bar_t): divide by just that.",
+            "The kernel multiplies x_0 by sqrt(alpha_bar_t): divide by just that.",
         ),
         Mistake(
             "the noise is added once more",
@@ -124,7 +124,7 @@ BETA_TILDE = Function(
     alternative=_tilde_again,
     mistakes=(
         Mistake(
-            "the variance of the step forwards",
+            "the variance of the forward step",
             lambda s: s.beta,
             "beta_t is the variance without any knowledge of x_0. Knowledge makes it smaller.",
         ),

@@ -16,7 +16,7 @@ from dmlib.schedules import NoiseSchedule, linear_schedule
 INTRACTABLE = Quiz(
     id="ex-reverse-1",
     level="understand",
-    title="Why can the step back not be computed?",
+    title="Why can the reverse step not be computed?",
     minutes=3,
     question="By Bayes' rule q(x_{t-1} | x_t) is proportional to q(x_{t-1}) q(x_t | x_{t-1}). "
     "Why can we not simply compute it for pictures?",
@@ -28,11 +28,12 @@ INTRACTABLE = Quiz(
         ),
         "b": Option(
             "Because noise destroys x_{t-1}, so that nothing can be said about it.",
-            "x_t still says much about x_{t-1}: one step adds only little noise. The step back is "
-            "a distribution, and it is narrow.",
+            "x_t still says much about x_{t-1}: one step adds only little noise. The reverse "
+            "step is a distribution, and it is narrow.",
         ),
         "c": Option(
-            "Because q(x_{t-1}) is the law of all noisy pictures, which we know by examples only.",
+            "Because q(x_{t-1}) is the distribution of all noisy pictures, which we know only from "
+            "examples.",
             "It would need the density of the data. For our toy we know it, and there the step "
             "back can be computed, exactly.",
             right=True,

@@ -45,20 +45,20 @@ GREY = Function(
     alternative=_grey_again,
     mistakes=(
         Mistake(
-            "what lies outside is not cut off, and wraps around in uint8",
+            "what lies outside is not clipped, and wraps around in uint8",
             lambda x: ((x + 1) * 127.5).round().long() % 256,
             "Samples leave [-1, 1] a little. As uint8 a level of 260 would be 4, nearly black: "
-            "cut to 0..255 before.",
+            "clip to 0..255 first.",
         ),
         Mistake(
-            "not cut off",
+            "not clipped",
             lambda x: ((x + 1) * 127.5).round(),
             "There are no levels below 0 and above 255: samples leave [-1, 1] a little.",
         ),
         Mistake(
             "rounded down, not to the nearest level",
             lambda x: ((x + 1) * 127.5).clamp(0, 255).floor(),
-            "Turning into a whole number cuts off what is behind the point. Round first.",
+            "Conversion to a whole number drops the fraction. Round first.",
         ),
         Mistake(
             "not rounded",

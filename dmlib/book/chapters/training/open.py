@@ -138,7 +138,7 @@ TRAIN = Open(
             "scaled to about [-1, 1]?",
         ),
         Requirement(
-            "half way the answer is off",
+            "halfway the answer is off",
             "loss above the exact denoiser's, half and half",
             0.0,
             EXCESS,

@@ -182,7 +182,7 @@ def _times_again(T: int, steps: int) -> Tensor:
 
 
 def _times_cases(generator: Generator) -> Cases:
-    # No time lies half way between two integers, with steps strides (odd) or steps - 1 (T is a
+    # No time lies halfway between two integers, with steps strides (odd) or steps - 1 (T is a
     # multiple of 4).
     return [
         (4 * steps * draw.integer(3, 60, generator=generator) + rest, steps)

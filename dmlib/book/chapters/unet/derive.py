@@ -62,7 +62,8 @@ FIRST_LOSS = Function(
         Mistake(
             "the factors are not squared",
             lambda a, m: (a, math.sqrt(a * (1 - a)) * m),
-            "The loss is a mean of squares: each factor is squared with what it stands before.",
+            "The loss is a mean of squares: each factor is squared, together "
+            "with what it multiplies.",
         ),
     ),
 )

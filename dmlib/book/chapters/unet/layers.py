@@ -150,7 +150,7 @@ ATTENTION = Function(
         Mistake(
             "the exponential of a large score is infinite",
             _bare_exp,
-            "exp(1000) is no float. Take the largest score of the row off all of them first.",
+            "exp(1000) is no float. Subtract the largest score of the row from all of them first.",
         ),
         Mistake(
             "the division by sqrt(D) is missing",

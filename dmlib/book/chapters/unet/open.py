@@ -130,7 +130,7 @@ CONFIG = Open(
     "can tell those of a wider one.",
     mistakes=(
         Requirement(
-            "the budget is overdrawn",
+            "the budget is exceeded",
             "parameters / budget",
             0.0,
             1.0,
@@ -146,7 +146,7 @@ CONFIG = Open(
             "Wider maps or more blocks would fit in. The number grows as the square of the width.",
         ),
         Requirement(
-            "nobody sees the whole picture",
+            "no place sees the whole picture",
             "side of the smallest feature map",
             1.0,
             7.0,

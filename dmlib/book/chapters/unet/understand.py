@@ -136,7 +136,7 @@ TURNS = Number(
         Mistake(
             "half a turn instead of a full one",
             lambda: _turning(math.pi),
-            "After pi a cosine is at its lowest point, only half way round.",
+            "After pi a cosine is at its lowest point, only halfway round.",
         ),
         Mistake(
             "cosines and sines counted apart",
