@@ -18,11 +18,6 @@ def _step(x_prev: Tensor, beta_t: float, eps: Tensor) -> Tensor:
     return math.sqrt(1 - beta_t) * x_prev + math.sqrt(beta_t) * eps
 
 
-def _step_again(x_prev: Any, beta_t: Any, eps: Any) -> Any:
-    alpha_t = 1 - beta_t
-    return x_prev * alpha_t**0.5 + eps * (1 - alpha_t) ** 0.5
-
-
 STEP = Function(
     id="ex-forward-3",
     level="build",
@@ -38,7 +33,6 @@ STEP = Function(
         for _ in range(5)
     ],
     reference=_step,
-    alternative=_step_again,
     mistakes=(
         Mistake(
             "variance for standard deviation",
@@ -75,10 +69,6 @@ def _linear(T: int, beta_1: float, beta_T: float) -> Tensor:
     return beta
 
 
-def _linear_again(T: int, beta_1: float, beta_T: float) -> list[float]:
-    return [0.0] + [beta_1 + (beta_T - beta_1) * (t - 1) / (T - 1) for t in range(1, T + 1)]
-
-
 def _T_plus_1_steps(T: int, beta_1: float, beta_T: float) -> Tensor:
     beta = torch.linspace(beta_1, beta_T, T + 1, dtype=torch.float64)
     beta[0] = 0
@@ -104,7 +94,6 @@ LINEAR = Function(
         for _ in range(4)
     ],
     reference=_linear,
-    alternative=_linear_again,
     mistakes=(
         Mistake(
             "slot 0 is missing",

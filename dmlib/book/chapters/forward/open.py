@@ -42,11 +42,6 @@ def _cosine(T: int) -> Tensor:
     return cosine_schedule(T).beta
 
 
-def _geometric(T: int) -> list[float]:
-    # beta grows by a constant factor, from 1e-4 to 0.3.
-    return [0.0] + [1e-4 * 3000 ** ((t - 1) / (T - 1)) for t in range(1, T + 1)]
-
-
 def _straight(T: int) -> Tensor:
     return torch.cat([torch.zeros(1), torch.linspace(1e-4, 0.1, T)])
 
@@ -81,7 +76,6 @@ DESIGN = Open(
     call="my_beta(T)",
     measure=_measure,
     reference=_cosine,
-    alternative=_geometric,
     mistakes=(
         Requirement(
             "slot 0 adds noise",

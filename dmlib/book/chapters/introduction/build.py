@@ -17,10 +17,6 @@ def _unit(images: Tensor) -> Tensor:
     return images / 127.5 - 1
 
 
-def _unit_again(images: Tensor) -> Tensor:
-    return 2.0 * (images.double() / 255) - 1.0
-
-
 def _image_cases(generator: Generator) -> Cases:
     cases: Cases = []
     for count in (2, 3):
@@ -38,7 +34,6 @@ TO_UNIT = Function(
     call="my_to_unit(images)",
     cases=_image_cases,
     reference=_unit,
-    alternative=_unit_again,
     mistakes=(
         Mistake(
             "a range of [0, 1]",
@@ -68,15 +63,6 @@ def _spread(moves: Tensor) -> Tensor:
     return (moves.cumsum(1) ** 2).mean(0)
 
 
-def _spread_again(moves: Tensor) -> Tensor:
-    position = torch.zeros(moves.shape[0], dtype=moves.dtype)
-    result = []
-    for k in range(moves.shape[1]):
-        position = position + moves[:, k]
-        result.append((position * position).sum() / len(position))
-    return torch.stack(result)
-
-
 GAS = Function(
     id="ex-intro-6",
     level="build",
@@ -88,7 +74,6 @@ GAS = Function(
         (draw.normal(30, 30, generator=generator),),
     ],
     reference=_spread,
-    alternative=_spread_again,
     mistakes=(
         Mistake(
             "single moves instead of positions",
@@ -128,11 +113,6 @@ def _likeness(a: Tensor, b: Tensor) -> Tensor:
     a, b = a.flatten(1), b.flatten(1)
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
-
-
-def _likeness_again(a: Tensor, b: Tensor) -> Tensor:
-    pairs = zip(a.flatten(1), b.flatten(1), strict=True)
-    return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
 
 
 def _pair_cases(generator: Generator) -> Cases:
@@ -189,7 +169,6 @@ LIKENESS = Function(
     call="correlation(a, b)",
     cases=_pair_cases,
     reference=_likeness,
-    alternative=_likeness_again,
     mistakes=(
         Mistake(
             "the means are not subtracted",

@@ -50,11 +50,6 @@ def _noise(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     return math.cos(math.pi / 2 * strength) * x0 + math.sin(math.pi / 2 * strength) * noise
 
 
-def _mask(x0: Tensor, strength: float, generator: Generator) -> Tensor:
-    keep = torch.rand(x0.shape, generator=generator) >= strength
-    return x0 * keep
-
-
 def _never_enough(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     return x0 + 0.1 * strength * torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
 
@@ -84,7 +79,6 @@ DESTROY = Open(
     call="destroy(x0, strength, generator)",
     measure=_measure,
     reference=_noise,
-    alternative=_mask,
     mistakes=(
         Requirement(
             "strength 0 already changes the picture",

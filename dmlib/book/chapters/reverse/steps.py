@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Function, Mistake
-from dmlib.forward import q_posterior
 from dmlib.schedules import NoiseSchedule
 
 Cases = list[tuple[Any, ...]]
@@ -19,15 +17,6 @@ def _ddpm(xt: Tensor, eps_hat: Tensor, noise: Tensor, t: int, schedule: NoiseSch
     beta_t, alpha_t, bar_t = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar[t]
     mean = (xt - beta_t / (1 - bar_t).sqrt() * eps_hat) / alpha_t.sqrt()
     return mean if t == 1 else mean + beta_t.sqrt() * noise
-
-
-def _ddpm_again(
-    xt: Tensor, eps_hat: Tensor, noise: Tensor, t: int, schedule: NoiseSchedule
-) -> Tensor:
-    bar_t = schedule.alpha_bar[t]
-    x0_hat = (xt - (1 - bar_t) ** 0.5 * eps_hat) / bar_t**0.5
-    mean, _ = q_posterior(x0_hat, xt, t, schedule=schedule)
-    return mean + (t > 1) * schedule.beta[t] ** 0.5 * noise
 
 
 def _ddpm_cases(generator: Generator) -> Cases:
@@ -51,7 +40,6 @@ DDPM = Function(
     call="my_ddpm_step(xt, eps_hat, noise, t, schedule)",
     cases=_ddpm_cases,
     reference=_ddpm,
-    alternative=_ddpm_again,
     mistakes=(
         Mistake(
             "noise is added at the last step, too",
@@ -141,13 +129,6 @@ def _v(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> dict[str, Tens
     return {"x0": a * xt - b * v, "score": -(xt + a / b * v)}
 
 
-def _v_again(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
-    # a and b are cosine and sine of one angle: x_0 is x_t, turned back by it.
-    angle = torch.arccos(schedule.alpha_bar[t] ** 0.5)
-    x0 = angle.cos() * xt - angle.sin() * v
-    return x0, (angle.cos() * x0 - xt) / angle.sin() ** 2
-
-
 def _v_with(v: Tensor, xt: Tensor, t: int, s: NoiseSchedule, below: Any) -> tuple[Tensor, Tensor]:
     """The right x_0, and minus eps over something."""
     a, b = s.alpha_bar[t].sqrt(), (1 - s.alpha_bar[t]).sqrt()
@@ -176,7 +157,6 @@ V = Function(
         for t in (1, 3, 7)
     ],
     reference=_v,
-    alternative=_v_again,
     mistakes=(
         Mistake(
             "the sign of v",

@@ -78,20 +78,6 @@ def _small_enough() -> float:
     return _largest(0.05, t=50, xt=0.0)
 
 
-def _small_enough_again() -> float:
-    # Bayes' rule on a grid of x_{t-1}, one row a beta.
-    beta = torch.linspace(0.01, 0.5, 99, dtype=torch.float64)[:, None]
-    x = torch.linspace(-5, 5, 401, dtype=torch.float64)
-    prior = _toy().diffused(linear_schedule(1000).alpha_bar[49]).log_prob(x[:, None])
-    bell = -(((1 - beta).sqrt() * x) ** 2) / (2 * beta)
-    share = (prior + bell).softmax(1)
-    mean = (share * x).sum(1, keepdim=True)
-    variance = (share * (x - mean) ** 2).sum(1, keepdim=True)
-    normal = (-((x - mean) ** 2) / (2 * variance)).softmax(1)
-    distance = (share - normal).abs().sum(1) / 2
-    return float(beta[distance <= 0.05].max())
-
-
 def _own_beta() -> float:
     beta: Tensor = linear_schedule(1000).beta
     return float(beta[50])
@@ -104,7 +90,6 @@ SMALL_ENOUGH = Number(
     minutes=6,
     tolerance=0.015,
     reference=_small_enough,
-    alternative=_small_enough_again,
     mistakes=(
         Mistake(
             "x_t stands inside a heap",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Generator, Tensor
 
 from dmlib.book.chapters.training.nets import HiddenNet
@@ -19,10 +18,6 @@ Cases = list[tuple[Any, ...]]
 
 def _grey(x: Tensor) -> Tensor:
     return ((x + 1) * 127.5).round().clamp(0, 255)
-
-
-def _grey_again(x: Any) -> Any:
-    return np.rint(np.interp(x, [-1, 1], [0, 255])).astype(np.uint8)
 
 
 def _samples(generator: Generator) -> Cases:
@@ -42,7 +37,6 @@ GREY = Function(
     call="to_grey(x)",
     cases=_samples,
     reference=_grey,
-    alternative=_grey_again,
     mistakes=(
         Mistake(
             "what lies outside is not clipped, and wraps around in uint8",
@@ -79,12 +73,6 @@ def _loss(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule)
     return simple_loss(net(xt, t), eps)
 
 
-def _loss_again(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    bar = schedule.alpha_bar[t].reshape(-1, 1, 1, 1)
-    gap = net(bar.sqrt() * x0 + (1 - bar).sqrt() * eps, t) - eps
-    return gap.square().sum() / gap.numel()
-
-
 def _loss_cases(generator: Generator) -> Cases:
     return [
         (
@@ -115,7 +103,6 @@ LOSS = Function(
     call="my_loss(net, x0, t, eps, schedule)",
     cases=_loss_cases,
     reference=_loss,
-    alternative=_loss_again,
     mistakes=(
         Mistake(
             "the network is shown the clean picture",

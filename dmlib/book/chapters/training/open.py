@@ -77,29 +77,6 @@ def _nearest(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoi
     return FiniteOracle(x0, schedule=schedule)
 
 
-def _rows(xt: Tensor, noise: Tensor, generator: Generator) -> Tensor:
-    """Random waves over (x_t, its noise); the same ones for the same state of the generator."""
-    directions = 1.5 * torch.randn(3, 200, generator=generator)
-    phases = 6.3 * torch.rand(200, generator=generator)
-    waves = torch.cos(torch.cat([xt, 2 * noise], 1) @ directions + phases)
-    return torch.cat([waves, xt, noise * xt], 1)
-
-
-def _waves(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
-    # One linear fit of the waves' weights: no loop at all.
-    state, bar = generator.get_state(), schedule.alpha_bar.float()[:, None]
-
-    def rows(xt: Tensor, t: Tensor) -> Tensor:
-        return _rows(xt, (1 - bar[t]).sqrt(), Generator().set_state(state))
-
-    x = x0.repeat(6, 1)
-    t = torch.randint(1, schedule.T + 1, (len(x),), generator=generator)
-    eps = torch.randn(x.shape, generator=generator)
-    A = rows(bar[t].sqrt() * x + (1 - bar[t]).sqrt() * eps, t)
-    weights = torch.linalg.solve(A.mT @ A + torch.eye(A.shape[1]), A.mT @ eps)
-    return lambda xt, t: rows(xt, t) @ weights
-
-
 def _predicts_x0(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
     return FiniteOracle(x0, schedule=schedule).x0_hat
 
@@ -122,7 +99,6 @@ TRAIN = Open(
     call="my_train(x0, schedule, generator)",
     measure=_measure,
     reference=_nearest,
-    alternative=_waves,
     prepare=_warm_up,
     slow="Training takes time: use fewer steps, a smaller batch or a smaller network, or give it "
     'more with check("ex-training-14", my_train, seconds=60).',

@@ -78,17 +78,6 @@ def _scaled(budget: int) -> UNetConfig:
     return _shape(int(start * math.sqrt(budget / small)) // 4 * 4)
 
 
-def _folded(budget: int) -> UNetConfig:
-    """2 x 2 pixels become channels, so two levels are enough; from large to small until it fits."""
-    for w in range(112, 8, -8):
-        config = UNetConfig(widths=(w, 3 * w), blocks=1, patch=2, num_classes=10, groups=4)
-        with torch.device("meta"):
-            count = sum(p.numel() for p in UNet(config).parameters())
-        if count <= budget:
-            return config
-    raise ValueError(budget)
-
-
 def _too_large(budget: int) -> UNetConfig:
     return _scaled(2 * budget)
 
@@ -124,7 +113,6 @@ CONFIG = Open(
     call="my_config(budget)",
     measure=_measure,
     reference=_scaled,
-    alternative=_folded,
     prepare=_warm_up,
     slow="Building a network takes time: build few of them. From the parameters of a small one you "
     "can tell those of a wider one.",
