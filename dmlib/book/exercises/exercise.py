@@ -57,6 +57,9 @@ class Function(Exercise):
         mistakes: at least two.
         terms: names of the terms of a derivation, which the function returns as a dict or as a
             tuple in this order; empty for a single value.
+        forbidden: names of helpers that the statement rules out; "dmlib" is all of the library.
+        look: looks at the inputs after the call and at what came back, before it is judged; it
+            returns a mistake that the values alone do not show, or None.
     """
 
     call: str
@@ -64,6 +67,8 @@ class Function(Exercise):
     reference: Callable[..., Any]
     mistakes: tuple[Mistake, ...]
     terms: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    look: Callable[[tuple[Any, ...], Any], Mistake | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ class Open(Exercise):
         measure: runs the answer and returns measurements by name; it may raise WrongForm.
         mistakes: requirements, in the order in which they are looked at.
         reference: a good answer.
+        forbidden: as for a Function.
         prepare: runs before the clock starts, such as what is slow only the first time.
         slow: the hint for an answer that runs out of time; "" for the one that all share.
     """
@@ -146,6 +152,7 @@ class Open(Exercise):
     mistakes: tuple[Requirement, ...]
     reference: Callable[..., Any]
     prepare: Callable[[], Any] | None = None
+    forbidden: tuple[str, ...] = ()
     slow: str = ""
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from dmlib.book.chapters.introduction.understand import CALL_SECONDS
 from dmlib.book.chapters.kernel.build import CLIP
@@ -19,7 +18,7 @@ from dmlib.book.chapters.reverse.understand import _toy
 from dmlib.book.chapters.training.open import Denoiser
 from dmlib.book.chapters.unet.count import PARTS
 from dmlib.book.chapters.unet.understand import CHANNELS_MIDDLE, PERIOD, SIZE, STEPS, WIDTHS
-from dmlib.forward import q_posterior, q_sample, q_step
+from dmlib.forward import q_posterior, q_step
 from dmlib.models.blocks import ResidualBlock
 from dmlib.models.unet import UNet, UNetConfig
 from dmlib.schedules import NoiseSchedule, at, linear_schedule
@@ -117,7 +116,9 @@ def kernel_2(beta: Any) -> Tensor:
 
 
 def kernel_3(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    return q_sample(x0, t, eps, schedule=schedule)
+    rows = zip(x0, t.tolist(), eps, strict=True)
+    bar = schedule.alpha_bar.tolist()
+    return torch.stack([bar[i] ** 0.5 * x + (1 - bar[i]) ** 0.5 * e for x, i, e in rows])
 
 
 def kernel_7(alpha_bar: Any) -> list[float]:
@@ -163,7 +164,7 @@ def kernel_8(x0: Tensor, alpha_bar_T: float) -> tuple[Tensor, Tensor]:
 def kernel_1() -> float:
     s = 0.008
     root = math.sqrt(0.5) * math.cos(math.pi / 2 * s / (1 + s))
-    return STEPS * (math.acos(root) * 2 / math.pi * (1 + s) - s)
+    return 500 * (math.acos(root) * 2 / math.pi * (1 + s) - s)
 
 
 def reverse_11(xt: Tensor, eps_hat: Tensor, t: int, t_prev: int, schedule: NoiseSchedule) -> Tensor:
@@ -390,11 +391,15 @@ def unet_11(levels: int, blocks: int) -> int:
 
 
 def unet_6(x: Tensor, groups: int) -> Tensor:
-    return F.group_norm(torch.as_tensor(x), groups)
+    rows = torch.as_tensor(x).reshape(len(x) * groups, -1)
+    var, mean = torch.var_mean(rows, 1, correction=0, keepdim=True)
+    return ((rows - mean) * (var + 1e-5).rsqrt()).reshape(x.shape)
 
 
 def unet_8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(q, k, v)
+    scores = torch.einsum("bid,bjd->bij", q, k) / math.sqrt(q.shape[2])
+    weights = torch.exp(scores - scores.max(2, keepdim=True).values)
+    return torch.einsum("bij,bjd->bid", weights / weights.sum(2, keepdim=True), v)
 
 
 def unet_12(budget: int) -> UNetConfig:

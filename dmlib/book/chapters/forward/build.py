@@ -33,6 +33,7 @@ STEP = Function(
         for _ in range(5)
     ],
     reference=_step,
+    forbidden=("q_step", "q_sample"),
     mistakes=(
         Mistake(
             "variance for standard deviation",

@@ -129,6 +129,7 @@ BATCH = Function(
     call="q_step_batch(x_prev, t, eps, schedule)",
     cases=_batch_cases,
     reference=_batch,
+    forbidden=("q_step", "q_sample"),
     mistakes=(
         Mistake(
             "wrong broadcast: beta_t runs along the columns, not along the batch",

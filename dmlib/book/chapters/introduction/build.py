@@ -23,7 +23,15 @@ def _image_cases(generator: Generator) -> Cases:
         images = torch.randint(0, 256, (count, 1, 5, 5), generator=generator).to(torch.uint8)
         images[0, 0, 0, 0], images[0, 0, 0, 1] = 0, 255
         cases.append((images,))
+    # Without black and white: stretching a batch to its own range is something else.
+    cases.append((torch.randint(40, 200, (2, 1, 4, 4), generator=generator).to(torch.uint8),))
     return cases
+
+
+def _stretched(images: Tensor, axes: tuple[int, ...]) -> Tensor:
+    x = images.double()
+    low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+    return 2 * (x - low) / (high - low) - 1
 
 
 TO_UNIT = Function(
@@ -49,6 +57,16 @@ TO_UNIT = Function(
             "divided by 128, so that white is not 1",
             lambda images: images / 128 - 1,
             "Put in 255: does exactly 1 come out? Grey levels end at 255.",
+        ),
+        Mistake(
+            "stretched to the range of the batch",
+            lambda images: _stretched(images, (0, 1, 2, 3)),
+            "A dark batch must stay dark: level 0 becomes -1 and 255 becomes 1, in every batch.",
+        ),
+        Mistake(
+            "each picture is stretched to its own range",
+            lambda images: _stretched(images, (1, 2, 3)),
+            "A dark picture must stay dark: level 0 becomes -1 and 255 becomes 1, in every one.",
         ),
         Mistake(
             "uint8 arithmetic that wraps around at 256",
@@ -120,7 +138,9 @@ def _pair_cases(generator: Generator) -> Cases:
     for count in (3, 4):
         x = draw.normal(count, 1, 4, 5, generator=generator) * 0.5 + 0.3
         noise = draw.normal(count, 1, 4, 5, generator=generator) - 0.2
-        cases.append((x, 0.8 * x + 0.7 * noise))
+        b = 0.8 * x + 0.7 * noise
+        b[1] = 0.3 - b[1]  # a negative: its correlation is below 0
+        cases.append((x, b))
     return cases
 
 
@@ -174,6 +194,16 @@ LIKENESS = Function(
             "the means are not subtracted",
             _uncentred,
             "A correlation looks at deviations from each picture's own mean.",
+        ),
+        Mistake(
+            "the sign is lost",
+            lambda a, b: _likeness(a, b).abs(),
+            "A picture and its negative have the correlation -1, not 1.",
+        ),
+        Mistake(
+            "squared: the share of the variance",
+            lambda a, b: _likeness(a, b) ** 2,
+            "For a picture and its negative, does -1 come out?",
         ),
         Mistake(
             "a covariance: not divided by the spreads",

@@ -36,12 +36,15 @@ def _measure(destroy: Callable[..., Any], generator: Generator) -> dict[str, flo
         if strength == 0:
             gap = float((x - x0).abs().max())
         left.append(_left(x0, x) if bool(torch.isfinite(x).all()) else math.nan)
+    own = Generator().manual_seed(draw.integer(0, 2**31, generator=generator))
+    same = draw.repeats(destroy, x0, 0.75, generator=own)
     rises = max(b - a for a, b in pairwise(left))
     return {
         "change at strength 0": gap,
         "correlation left at strength 1": abs(left[-1]),
         "correlation left at strength 0.5": left[2],
         "largest rise between strengths": rises,
+        "repeated with the same generator (1: yes)": float(same),
     }
 
 
@@ -64,6 +67,10 @@ def _all_at_once(x0: Tensor, strength: float, generator: Generator) -> Tensor:
 
 def _paler(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     return (1 - strength) * x0
+
+
+def _own_noise(x0: Tensor, strength: float, generator: Generator) -> Tensor:
+    return _noise(x0, strength, Generator().manual_seed(torch.seed() % 2**31))
 
 
 def _back_and_forth(x0: Tensor, strength: float, generator: Generator) -> Tensor:
@@ -120,6 +127,14 @@ DESTROY = Open(
             0.1,
             _back_and_forth,
             "More strength must never give more of the picture.",
+        ),
+        Requirement(
+            "it draws noise of its own, not from the generator",
+            "repeated with the same generator (1: yes)",
+            1.0,
+            1.0,
+            _own_noise,
+            "Hand it over wherever you draw: torch.randn(x0.shape, generator=generator).",
         ),
     ),
 )

@@ -95,6 +95,7 @@ KERNEL = Function(
     call="my_q_sample(x0, t, eps, schedule)",
     cases=_kernel_cases,
     reference=_kernel,
+    forbidden=("q_sample",),
     mistakes=(
         Mistake(
             "variance for standard deviation",

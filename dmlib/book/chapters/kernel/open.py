@@ -33,7 +33,13 @@ def _measure(accuracy: Callable[..., Any], generator: Generator) -> dict[str, fl
         except (TypeError, ValueError, RuntimeError):
             raise WrongForm("Return one number: the share of right labels.") from None
         gap[t] = share[t] - float(_share(x0, labels, t, schedule, ours))
+    own = Generator().manual_seed(draw.integer(0, 2**31, generator=generator))
+    state = own.get_state()
+    accuracy(x0.clone(), labels.clone(), 450, schedule, own)
+    drawn = not torch.equal(state, own.get_state())
+    same = draw.repeats(accuracy, x0, labels, 450, schedule, generator=own)
     return {
+        "noise from the generator (1: all of it)": float(drawn and same),
         "accuracy at t = 0": share[0],
         "accuracy at t = T": share[1000],
         "accuracy at t = 450, compared with ours": gap[450],
@@ -42,14 +48,17 @@ def _measure(accuracy: Callable[..., Any], generator: Generator) -> dict[str, fl
 
 
 def _classes(generator: Generator) -> tuple[Tensor, Tensor]:
-    """Five kinds of 8x8 pictures of equal contrast, with small differences within a kind."""
+    """Five kinds of 8x8 pictures of equal contrast, with large differences within a kind.
+
+    So large that the nearest *picture* is another answer than the nearest class mean.
+    """
     pictures = draw.pictures(KINDS, 8, generator=generator)
     # Orthogonal, so that every two kinds are equally far apart, whatever the seed is.
     basis = torch.linalg.qr(pictures.flatten(1).T).Q.T
-    kinds = 1.6 * basis.reshape(KINDS, 1, 8, 8)
+    kinds = 2.0 * basis.reshape(KINDS, 1, 8, 8)
     labels = torch.arange(KINDS).repeat_interleave(PER_CLASS)
     labels = labels[torch.randperm(len(labels), generator=generator)]
-    return kinds[labels] + 0.02 * draw.normal(len(labels), 1, 8, 8, generator=generator), labels
+    return kinds[labels] + 0.5 * draw.normal(len(labels), 1, 8, 8, generator=generator), labels
 
 
 def _means(x0: Tensor, labels: Tensor) -> Tensor:
@@ -63,6 +72,16 @@ def _share(
     xt = q_sample(x0, t, eps, schedule=schedule)
     guess = torch.cdist(xt.flatten(1), _means(x0, labels)).argmin(1)
     return (guess == labels).double().mean()
+
+
+def _counts(*args: Any) -> Tensor:
+    return len(args[1]) * _share(*args)
+
+
+def _own_noise(
+    x0: Tensor, labels: Tensor, t: int, schedule: NoiseSchedule, generator: Generator
+) -> Tensor:
+    return _share(x0, labels, t, schedule, Generator().manual_seed(0))
 
 
 def _percent(*args: Any) -> Tensor:
@@ -120,6 +139,14 @@ SURVIVES = Open(
     reference=_share,
     mistakes=(
         Requirement(
+            "a count instead of a share",
+            "accuracy at t = 0",
+            0.0,
+            100.5,
+            _counts,
+            "Divide by the number of pictures: a share lies between 0 and 1.",
+        ),
+        Requirement(
             "per cent instead of a share",
             "accuracy at t = 0",
             0.0,
@@ -166,7 +193,16 @@ SURVIVES = Open(
             -BAND,
             BAND,
             _variance,
-            "Look at the noise: is its factor the root of 1 - alpha_bar_t?",
+            "Look at the noise: is its factor the root of 1 - alpha_bar_t? And is it the nearest "
+            "class *mean* that you take, not the nearest picture?",
+        ),
+        Requirement(
+            "the noise does not come from the generator",
+            "noise from the generator (1: all of it)",
+            1.0,
+            1.0,
+            _own_noise,
+            "Hand it over wherever you draw: torch.randn(shape, generator=generator).",
         ),
     ),
 )

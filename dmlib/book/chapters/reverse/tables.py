@@ -176,6 +176,7 @@ MU_TILDE = Function(
     call="my_mu_tilde(x0, xt, t, schedule)",
     cases=_cases,
     reference=_mu,
+    forbidden=("q_posterior",),
     mistakes=(
         Mistake(
             "the two factors are exchanged",

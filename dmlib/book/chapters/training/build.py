@@ -76,7 +76,7 @@ def _loss(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule)
 def _loss_cases(generator: Generator) -> Cases:
     return [
         (
-            HiddenNet(generator=generator),
+            HiddenNet(generator=generator, trainable=True),
             draw.normal(B, 1, 3, B, generator=generator),
             draw.steps(9, B, generator=generator),
             draw.normal(B, 1, 3, B, generator=generator),
@@ -95,6 +95,23 @@ def _noised(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tens
     return q_sample(x0, t, eps, schedule=schedule)
 
 
+def _learnable(given: tuple[Any, ...], loss: Any) -> Mistake | None:
+    """Whether a training could use this loss: it must lead back to the network's weights."""
+    if given[0].gradient() is not None:
+        return Mistake(
+            "backward() is called inside",
+            None,
+            "Return the loss alone; the training loop calls backward() on it.",
+        )
+    if isinstance(loss, Tensor) and loss.requires_grad:
+        return None
+    return Mistake(
+        "nothing can be learned from this loss: it does not lead back to the network",
+        None,
+        "Return the tensor itself, made without no_grad, .item(), .detach() and float().",
+    )
+
+
 LOSS = Function(
     id="ex-training-4",
     level="build",
@@ -103,6 +120,7 @@ LOSS = Function(
     call="my_loss(net, x0, t, eps, schedule)",
     cases=_loss_cases,
     reference=_loss,
+    look=_learnable,
     mistakes=(
         Mistake(
             "the network is shown the clean picture",

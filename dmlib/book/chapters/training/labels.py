@@ -109,6 +109,11 @@ GUIDED = Function(
             "With a large scale you move away from the label. Where must scale 1 end?",
         ),
         Mistake(
+            "only the difference: the answer without label is missing",
+            lambda net, xt, t, y, w: _guided(net, xt, t, y, w) - _guided(net, xt, t, y, 0.0),
+            "The scaled difference is added to the answer without label.",
+        ),
+        Mistake(
             "class 0 taken for 'no label'",
             lambda net, xt, t, y, w: net(xt, t, 0 * y) + w * (net(xt, t, y) - net(xt, t, 0 * y)),
             "Class 0 is a real class; the null class has the number net.num_classes.",

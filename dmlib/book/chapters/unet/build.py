@@ -41,6 +41,7 @@ EMBEDDING = Function(
     call="my_embedding(t, dim)",
     cases=_t_cases,
     reference=_embedding,
+    forbidden=("dmlib",),
     mistakes=(
         Mistake(
             "sines first",

@@ -62,6 +62,7 @@ GROUP_NORM = Function(
     call="my_group_norm(x, groups)",
     cases=_norm_cases,
     reference=_group_norm,
+    forbidden=("group_norm", "native_group_norm", "layer_norm", "batch_norm", "instance_norm"),
     mistakes=(
         Mistake(
             "the whole batch shares its mean: that is a kind of BatchNorm",
@@ -134,6 +135,14 @@ ATTENTION = Function(
     call="my_attention(q, k, v)",
     cases=_token_cases,
     reference=_attention,
+    forbidden=(
+        "softmax",
+        "log_softmax",
+        "logsumexp",
+        "scaled_dot_product_attention",
+        "attend",
+        "multi_head_attention_forward",
+    ),
     mistakes=(
         Mistake(
             "the exponential of a large score is infinite",
