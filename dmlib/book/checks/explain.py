@@ -14,6 +14,7 @@ from dmlib.book.checks.changed_inputs import changed_inputs
 from dmlib.book.checks.compare import Terms, close, to_terms
 from dmlib.book.checks.relations import relation, same, size_of_error
 from dmlib.book.checks.shapes import shape_relation
+from dmlib.book.checks.slips import find_slip
 from dmlib.book.exercises.exercise import Function, argument_names
 
 Pairs = list[tuple[Tensor, Tensor]]  # (found, expected), one for each hidden input
@@ -45,15 +46,29 @@ def explain(
     words = "" if wrong_shape else changed_inputs(exercise, names, cases, found)
     if words:
         return words
-    for name in bad:
-        said = _one_term(pairs[name], cases, names)
-        if said:
-            return f"The term `{name}`: {said}" if name else said[0].upper() + said[1:]
-    words = _ignored(exercise, function, names, cases)
+    words = _first(bad, pairs, cases, names, _plain) or find_slip(exercise, cases, found)
+    words = words or _first(bad, pairs, cases, names, _partly)
+    words = words or _ignored(exercise, function, names, cases)
     return words or _last_resort(pairs[bad[0]] if bad else [])
 
 
-def _one_term(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+def _first(
+    bad: list[str],
+    pairs: dict[str, Pairs],
+    cases: list[Args],
+    names: tuple[str, ...],
+    look: Callable[[Pairs, list[Args], tuple[str, ...]], str],
+) -> str:
+    """What the look finds in the first term that it finds something in."""
+    for name in bad:
+        said = look(pairs[name], cases, names)
+        if said:
+            return f"The term `{name}`: {said}" if name else said[0].upper() + said[1:]
+    return ""
+
+
+def _plain(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+    """What holds for all of the numbers."""
     wrong = [(pair, case) for pair, case in zip(pairs, cases, strict=False) if not close(*pair)]
     for (f, e), _ in wrong:
         if f.shape != e.shape:
@@ -63,10 +78,14 @@ def _one_term(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
         lambda: _reordered(pairs),
         lambda: _per_input(wrong, names),
         lambda: _coefficients(wrong, names),
-        lambda: _some_inputs(pairs, cases, names),
-        lambda: _some_entries([pair for pair, _ in wrong]),
     )
     return next((words for step in steps if (words := step())), "")
+
+
+def _partly(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+    """What holds for a part of them: some inputs, or some entries, are right."""
+    wrong = [pair for pair in pairs if not close(*pair)]
+    return _some_inputs(pairs, cases, names) or _some_entries(wrong)
 
 
 def _all_together(pairs: Pairs) -> str:

@@ -36,9 +36,9 @@ class Outcome:
 
 
 def judge_function(
-    exercise: Function, answer: Any, generator: Generator, seconds: float
+    exercise: Function, answer: Any, generator: Generator, seconds: float, *, brief: bool = False
 ) -> Verdict:
-    """The verdict on a student's function."""
+    """The verdict on a student's function; a brief one does not ask what is wrong, or how."""
     cases = exercise.cases(generator)
     try:
         function = as_function(answer, exercise.call)
@@ -59,6 +59,8 @@ def judge_function(
     right = [terms_close(v, e) for v, e in zip(outcome.values, expected, strict=False)]
     if outcome.error is None and all(right):
         return _right(exercise, outcome, len(cases))
+    if brief:
+        return _verdict(exercise, "wrong", "")
     known = _recognised(exercise, outcome, cases)
     if known is None and isinstance(outcome.error, WrongForm):
         return _verdict(exercise, "wrong", str(outcome.error))
