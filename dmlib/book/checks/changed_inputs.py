@@ -19,10 +19,19 @@ _INDICES = ("t", "t_prev", "T", "step", "steps", "blocks", "levels", "groups", "
 
 
 def changed_inputs(
-    exercise: Function, names: tuple[str, ...], cases: list[Args], found: list[Terms]
+    exercise: Function,
+    names: tuple[str, ...],
+    cases: list[Args],
+    found: list[Terms],
+    *,
+    two: bool = False,
 ) -> str:
-    """A sentence if the right function gives `found` on inputs that are changed, else ""."""
-    for words, change in _changes(names, cases[0]):
+    """A sentence if the right function gives `found` on inputs that are changed, else "".
+
+    Args:
+        two: tries two changes at once, of two arguments.
+    """
+    for words, change in (_two_changes if two else _changes)(names, cases[0]):
         if _explains(exercise, change, cases, found):
             return words
     return ""
@@ -50,7 +59,10 @@ def _changes(names: tuple[str, ...], case: Args) -> Iterator[tuple[str, Change]]
     for i, name in enumerate(names):
         for words, function in _of_one(kinds[i], name):
             yield f"It is as if `{name}` were {words}.", _put(i, function)
-    # Two slips at once: of the schedule's tables and of an index, or of two numbers.
+
+
+def _two_changes(names: tuple[str, ...], case: Args) -> Iterator[tuple[str, Change]]:
+    kinds = [_kind(arg) for arg in case]
     singles = [(f"`{names[i]}` were {words}", i, function) for i in range(len(case))
                for words, function in _of_one(kinds[i], names[i])]  # fmt: skip
     for (a, i, f), (b, j, g) in itertools.combinations(singles, 2):

@@ -42,14 +42,17 @@ def explain(
         words = _between_terms(pairs, bad)
         if words:
             return words
-    wrong_shape = any(f.shape != e.shape for name in bad for f, e in pairs[name])
-    words = "" if wrong_shape else changed_inputs(exercise, names, cases, found)
-    if words:
-        return words
-    words = _first(bad, pairs, cases, names, _plain) or find_slip(exercise, cases, found)
-    words = words or _first(bad, pairs, cases, names, _partly)
-    words = words or _ignored(exercise, function, names, cases)
-    return words or _last_resort(pairs[bad[0]] if bad else [])
+    steps: tuple[Callable[[], str], ...] = (
+        lambda: _first(bad, pairs, cases, names, _whole),
+        lambda: changed_inputs(exercise, names, cases, found),
+        lambda: _first(bad, pairs, cases, names, _factors),
+        lambda: changed_inputs(exercise, names, cases, found, two=True),
+        lambda: find_slip(exercise, cases, found),
+        lambda: _ignored(exercise, function, names, cases),
+        lambda: _first(bad, pairs, cases, names, _partly),
+        lambda: _last_resort(pairs[bad[0]] if bad else []),
+    )
+    return next((words for step in steps if (words := step())), "")
 
 
 def _first(
@@ -67,19 +70,18 @@ def _first(
     return ""
 
 
-def _plain(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
-    """What holds for all of the numbers."""
-    wrong = [(pair, case) for pair, case in zip(pairs, cases, strict=False) if not close(*pair)]
-    for (f, e), _ in wrong:
+def _whole(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+    """What holds for all of the numbers together: a shape, a relation, an order."""
+    for f, e in pairs:
         if f.shape != e.shape:
             return shape_relation(f, e)
-    steps: tuple[Callable[[], str], ...] = (
-        lambda: _all_together(pairs),
-        lambda: _reordered(pairs),
-        lambda: _per_input(wrong, names),
-        lambda: _coefficients(wrong, names),
-    )
-    return next((words for step in steps if (words := step())), "")
+    return _all_together(pairs) or _reordered(pairs)
+
+
+def _factors(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+    """A factor for each input, or one before each of the tensors that went in."""
+    wrong = [(p, c) for p, c in zip(pairs, cases, strict=False) if not close(*p)]
+    return _per_input(wrong, names) or _coefficients(wrong, names)
 
 
 def _partly(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:

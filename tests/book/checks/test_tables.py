@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from right_answers import RIGHT
 
 from dmlib.book.chapters.catalog import CHAPTERS, EXERCISES
 from dmlib.book.checks.engine import judge
 from dmlib.book.exercises.exercise import Function, Open, Quiz, argument_names
-from tests.book.checks.right_answers import RIGHT
 
 ALL = list(EXERCISES.values())
 FUNCTIONS = [e for e in ALL if isinstance(e, Function)]
