@@ -72,7 +72,9 @@ def _announce(session: Session) -> None:
     recipe = session.recipe
     for reason in session.refused:
         print(f"passed over: {reason}")
-    if session.found is not None:
+    if session.training.step >= recipe.train.steps:
+        print(f"nothing left to do: all {recipe.train.steps} steps are done")
+    elif session.found is not None:
         print(f"going on after step {session.training.step}: {session.found.path}")
     parameters = sum(p.numel() for p in session.training.net.parameters())
     per_step = recipe.batch_size * recipe.train.accumulation

@@ -182,6 +182,7 @@ class Session:
             seed=self.recipe.train.seed,
             start=self.training.step * self.recipe.train.accumulation,
             share=(self.accelerator.process_index, self.accelerator.num_processes),
+            flips=self.recipe.flips,
         )
 
     def _note(self, record: Record) -> None:
