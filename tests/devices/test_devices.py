@@ -142,6 +142,13 @@ def test_the_memory_of_big_does_not_count_its_weights_once_an_image(found, machi
     assert 6.3 < found["recipes_fit_the_machine"]["big"] < 7.3  # GiB
 
 
+def test_every_public_function_answers_on_the_device_as_on_the_cpu(machine):
+    calls = json.loads(emulate("calls.py", machine).splitlines()[-1])
+    assert not calls["failed"], "\n".join(calls["failed"].values())
+    assert not calls["unknown"], "calls.py must know an argument for each parameter"
+    assert len(calls["called"]) > 60
+
+
 @pytest.mark.notebooks
 def test_all_cells_of_the_training_notebook_run(machine):
     notebook = ROOT / "notebooks" / "05_training.ipynb"
