@@ -11,10 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_choice, check_float
+from dmlib._validate import check_call, check_choice, check_float, check_grey_levels
 from dmlib.forward import noise_like, q_posterior, q_sample
 from dmlib.parameterization import Denoiser
-from dmlib.schedules import NoiseSchedule, at, check_call
+from dmlib.schedules import NoiseSchedule, at
 
 Variance = Literal["beta_tilde", "beta"]
 
@@ -144,14 +144,8 @@ def bound_L0(
         ValueError: an argument does not fit, or x0 holds a value that is no grey level.
     """
     check_call(schedule, x1=x1, x0=x0, x0_hat=x0_hat)
+    check_grey_levels("x0", _exact(x0))
     level = (_exact(x0) + 1) * 127.5
-    wrong = ((level - level.round()).abs() > 1e-3) | (level < -0.5) | (level > 255.5)
-    if bool(wrong.any()):
-        raise ValueError(
-            f"x0 must hold grey levels 0..255 scaled to [-1, 1], got {float(x0[wrong][0]):g}; "
-            "try: dmlib.data.to_unit of the grey levels, or bound_L0_density (in "
-            "variational_bound: discrete=False) for data that has none"
-        )
     mu, sigma2 = _reverse_step(x1, 1, x0_hat, schedule, variance)
     return _bits_per_dim(-log_bin_mass(level.round().long(), mu, sigma2.sqrt()))
 

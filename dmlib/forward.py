@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_generator
-from dmlib.schedules import NoiseSchedule, at, check_call
+from dmlib._validate import check_call, check_generator
+from dmlib.schedules import NoiseSchedule, at
 
 
 def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedule) -> Tensor:

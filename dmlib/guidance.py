@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dmlib._validate import as_index, check_real, whole
+from dmlib._validate import as_index, check_condition, check_real, whole
 from dmlib.parameterization import Denoiser, Guess
 
 
@@ -30,7 +30,7 @@ def conditioned(denoiser: Any, y: Any) -> Denoiser:
         ValueError: y holds no classes of the network; and at a call, y does not have xt's batch
             size.
     """
-    _check_condition(y, denoiser)
+    check_condition(y, denoiser)
     return Denoiser(denoiser.path, lambda xt, t: denoiser(xt, t, _for_batch(y, xt)))
 
 
@@ -55,7 +55,7 @@ def guided(denoiser: Any, y: Any, *, guidance_scale: float) -> Denoiser:
         ValueError: y holds no classes of the network or guidance_scale is not finite; and at a
             call, y does not have xt's batch size.
     """
-    _check_condition(y, denoiser)
+    check_condition(y, denoiser)
     w = check_real("guidance_scale", guidance_scale)
 
     def look(xt: Tensor, t: Any) -> Guess:
@@ -68,28 +68,6 @@ def guided(denoiser: Any, y: Any, *, guidance_scale: float) -> Denoiser:
         return Guess(*(none + w * (told - none) for none, told in zip(free, asked, strict=True)))
 
     return Denoiser(denoiser.path, look)
-
-
-def _check_condition(y: Any, denoiser: Any) -> None:
-    """Raise unless the denoiser has a path and y holds classes of it, where it has classes."""
-    if not callable(denoiser) or not hasattr(denoiser, "path"):
-        kind = type(denoiser).__name__
-        raise ValueError(
-            f"denoiser must carry its path and answer denoiser(xt, t, y), got {kind}; "
-            "try: dmlib.models.predicts_eps(net, schedule)"
-        )
-    K = getattr(denoiser, "num_classes", None)
-    if K is None and whole(y) is None:
-        return
-    if isinstance(y, Tensor) and y.ndim > 1:
-        raise ValueError(f"y must have shape (B,), got {tuple(y.shape)}")
-    labels = as_index("y", y, batch=y.numel() if isinstance(y, Tensor) else 1)
-    if K is None or not labels.numel():
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= K:
-        null = "" if high != K else f"; try: for no class, {K}, the denoiser itself"
-        raise ValueError(f"y must be in 0..{K - 1}, got values from {low} to {high}{null}")
 
 
 def _for_batch(y: Any, xt: Tensor) -> Any:

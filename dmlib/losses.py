@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dmlib._validate import as_index, check_alike, check_choice, check_real
-from dmlib.schedules import NoiseSchedule, at, check_schedule
+from dmlib._validate import as_index, check_alike, check_choice, check_real, check_schedule
+from dmlib.schedules import NoiseSchedule, at
 
 Prediction = Literal["eps", "x0", "v"]
 

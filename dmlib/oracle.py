@@ -13,18 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_int
+from dmlib._validate import check_float, check_int, check_points, check_schedule
 from dmlib.mixture import GaussianMixture, log_joint
 from dmlib.parameterization import Guess
-from dmlib.schedules import check_schedule, wide
+from dmlib.schedules import wide
 
 
 class _Oracle:
     """What both oracles share: a denoiser on any path, and the score, from E[x_0 | x_t]."""
 
     def __init__(self, size: int, path: Any, device: torch.device) -> None:
-        if not hasattr(path, "mix"):
-            check_schedule(path)
+        check_schedule(path)
         self.path = path
         self._size = size
         # What has no float64 is computed on the CPU.
@@ -60,11 +59,7 @@ class _Oracle:
         return flat.view(xt.shape).to(wide(xt).dtype).to(xt.device)  # cast before it moves
 
     def _checked(self, xt: Tensor, t: Any) -> tuple[Tensor, Tensor, Tensor]:
-        check_float("xt", xt)
-        if xt.ndim < 2 or math.prod(xt.shape[1:]) != self._size:
-            raise ValueError(
-                f"xt must be (B, ...) with {self._size} values a sample, got {tuple(xt.shape)}"
-            )
+        check_points("xt", xt, self._size)
         flat = xt.to(self._device).double().reshape(len(xt), self._size)
         return flat, *self.path.mix(t, flat, low=1)
 

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from dmlib._validate import whole
-from dmlib.schedules import NoiseSchedule, check_call, wide
+from dmlib._validate import check_call, whole
+from dmlib.schedules import NoiseSchedule, wide
 
 
 def x0_from_eps(eps: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -187,7 +187,7 @@ class Path(Protocol):
 class Denoiser:
     """A path, and what somebody says of x_t on it: denoiser(xt, t) -> Guess.
 
-    Networks become denoisers by `dmlib.models.predicts_eps` and its kin; the oracles are; so is
+    Networks become denoisers by `predicts_eps` and its kin; the oracles are; so is
     what guidance and clipping make of one. Anything with a `path` that answers like this will do.
 
     Args:

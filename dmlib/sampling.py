@@ -16,10 +16,14 @@ from torch import Tensor
 
 from dmlib._validate import (
     check_alike,
+    check_denoiser,
     check_float,
     check_generator,
+    check_guess,
     check_int,
     check_real,
+    check_rule,
+    check_times,
     whole,
 )
 from dmlib.forward import noise_like
@@ -82,15 +86,10 @@ def sample(
             does not (when it comes).
     """
     check_float("xT", xT)
-    if xT.ndim == 0:
-        raise ValueError("xT must have a batch axis (B, ...), got a 0-d tensor")
-    _check_denoiser(denoiser)
+    check_alike(xT=xT)
+    check_denoiser(denoiser)
     check_generator(generator)
-    if not callable(step):
-        raise ValueError(f"step must be callable, got {type(step).__name__}")
-    if step in (ddim, ddpm, dpm_solver, heun):
-        name = step.__name__
-        raise ValueError(f"step must be a rule, got {name}, which makes one; try: {name}()")
+    check_rule(step, (ddim, ddpm, dpm_solver, heun))
     return _walk(denoiser, wide(xT), step, _times(times, denoiser.path), generator)
 
 
@@ -105,10 +104,7 @@ def _walk(
     def look(x: Tensor, t: float) -> Guess:
         dtype = x.dtype if isinstance(t, float) else torch.int64
         guess = denoiser(x, torch.full((len(x),), t, dtype=dtype, device=x.device))
-        if not isinstance(guess, Guess):
-            kind = type(guess).__name__
-            raise ValueError(f"denoiser must answer a Guess, got {kind}; try: predicts_eps(net, …)")
-        check_alike(xt=x, x0_hat=guess.x0_hat, eps_hat=guess.eps_hat)
+        check_guess("the denoiser's answer", guess, xt=x)
         return Guess(*map(wide, guess))
 
     before = None
@@ -157,7 +153,7 @@ def clipped(denoiser: Denoiser, *, low: float = -1.0, high: float = 1.0) -> Deno
     Raises:
         ValueError: not low < high.
     """
-    _check_denoiser(denoiser)
+    check_denoiser(denoiser)
     low, high = check_real("low", low), check_real("high", high)
     if not low < high:
         raise ValueError(f"low must be below high, got low={low}, high={high}")
@@ -170,31 +166,10 @@ def clipped(denoiser: Denoiser, *, low: float = -1.0, high: float = 1.0) -> Deno
     return Denoiser(path, look)
 
 
-def _check_denoiser(denoiser: Any) -> None:
-    if not callable(denoiser) or not hasattr(denoiser, "path"):
-        raise ValueError(
-            f"denoiser must carry its path and answer denoiser(xt, t), got "
-            f"{type(denoiser).__name__}; try: dmlib.models.predicts_eps(net, schedule)"
-        )
-
-
 def _times(times: Any, path: Any) -> list[float]:
     """Every t to be at, falling to 0."""
+    if times is not None and whole(times) is None:
+        return check_times(times, path)
     T = getattr(path, "T", None)
-    if times is None or whole(times) is not None:
-        steps = min(50, T or 50) if times is None else times
-        return spaced_times(T, _steps(steps, T)) if T else path.times(_steps(steps, None))
-    if isinstance(times, str) or not isinstance(times, Sequence):
-        fix = "; try: times.tolist()" if getattr(times, "ndim", 0) else ""
-        kind = type(times).__name__
-        raise ValueError(f"times must be a number or a list of steps, got {kind}{fix}")
-    check = check_int if T else check_real
-    found = [check(f"times[{i}]", t, low=0) for i, t in enumerate(times)]
-    falling = all(a > b for a, b in pairwise(found))
-    if len(found) < 2 or found[-1] != 0 or (T and found[0] > T) or not falling:
-        raise ValueError(f"times must fall from at most {T or 'the end'} to 0, got {found}")
-    return found
-
-
-def _steps(steps: Any, T: int | None) -> int:
-    return check_int("times", steps, low=1, high=T)
+    steps = min(50, T or 50) if times is None else check_int("times", times, low=1, high=T)
+    return spaced_times(T, steps) if T else path.times(steps)

@@ -16,9 +16,10 @@ from torch import Tensor
 from dmlib._validate import (
     as_index,
     check_alike,
-    check_floating,
+    check_beta,
     check_int,
     check_real,
+    check_schedule,
     whole,
 )
 
@@ -42,23 +43,9 @@ class NoiseSchedule:
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        beta = self.beta
-        check_floating("beta", beta)
-        if beta.ndim != 1 or len(beta) < 2:
-            raise ValueError(f"beta must have shape (T+1,) with T >= 1, got {tuple(beta.shape)}")
-        if beta[0] != 0:
-            raise ValueError(
-                f"beta[0] must be 0 (slot 0 is the clean data), got {float(beta[0]):g}; "
-                "try: put a zero in front"
-            )
-        steps = beta[1:]
-        if not bool(((steps > 0) & (steps <= 1)).all()):
-            bad = steps[~((steps > 0) & (steps <= 1))][0]
-            raise ValueError(f"beta[1..T] must lie in (0, 1], got {float(bad):g}")
-        if 1 - float(steps[0]) == 1:  # 1 - alpha_bar[1] would be 0, and much divides by it
-            raise ValueError(f"beta[1] must be >= 1.2e-16, or 1 - beta[1] is 1, got {steps[0]:g}")
+        check_beta(self.beta)
         # A copy, so that nobody's later in-place change reaches this frozen table.
-        object.__setattr__(self, "beta", beta.detach().to("cpu", torch.float64).clone())
+        object.__setattr__(self, "beta", self.beta.detach().cpu().double().clone())
 
     @property
     def T(self) -> int:
@@ -97,9 +84,14 @@ class NoiseSchedule:
 
     # What makes a path of it: the two numbers that mix x_t = a_t x_0 + b_t eps, at any t.
 
+    @property
+    def end(self) -> int:
+        """Where the noise is: T."""
+        return self.T
+
     @cached_property
     def last(self) -> int:
-        """The last t at which x_t still tells something of x_0: T, or T - 1 at zero SNR."""
+        """The last t at which x_t still tells of x_0, which is T, or T - 1 at zero SNR."""
         return self.T - int(self.alpha_bar[-1] == 0)
 
     def level(self, t: int) -> tuple[float, float]:
@@ -120,24 +112,6 @@ def _from_alpha_bar(alpha_bar: Tensor, *, beta_max: float, name: str) -> NoiseSc
     beta = torch.zeros_like(alpha_bar)
     beta[1:] = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=beta_max)
     return NoiseSchedule(beta, name)
-
-
-def check_schedule(schedule: NoiseSchedule) -> None:
-    """Raise ValueError unless `schedule` is a NoiseSchedule; say how one is made."""
-    if isinstance(schedule, NoiseSchedule):
-        return
-    kind, fix = type(schedule).__name__, "linear_schedule(1000)"
-    if isinstance(schedule, Tensor):
-        fix = "the NoiseSchedule itself, not a table of it"
-    elif schedule in (linear_schedule, cosine_schedule, sigmoid_schedule):
-        kind, fix = "the function that makes one", f"{schedule.__name__}()"
-    raise ValueError(f"schedule must be a NoiseSchedule, got {kind}; try: {fix}")
-
-
-def check_call(schedule: NoiseSchedule, **tensors: Tensor) -> None:
-    """The one check of every equation: a schedule, and tensors (B, ...) that may be combined."""
-    check_schedule(schedule)
-    check_alike(**tensors)
 
 
 def linear_schedule(T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
@@ -256,9 +230,7 @@ def at(
     if not isinstance(table, Tensor) or table.ndim != 1:
         got = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
         raise ValueError(f"table must be a tensor (T+1,) such as schedule.alpha_bar, got {got}")
-    check_floating("like", like)
-    if like.ndim == 0:
-        raise ValueError("like must have a batch axis, got a 0-d tensor")
+    check_alike(like=like)
     high = len(table) - 1 if high is None else high
     if whole(t) is not None:
         check_int("t", t, low=low, high=high)

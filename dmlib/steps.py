@@ -15,11 +15,12 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from dmlib._validate import check_alike, check_choice, check_real
+from dmlib._validate import check_alike, check_choice, check_guess, check_move, check_real
 from dmlib.parameterization import Guess, Path
 from dmlib.schedules import wide
 
 Variance = Literal["beta_tilde", "beta"]
+Clock = Literal["lambda", "sigma"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +45,7 @@ class Move:
     before: tuple[float, Guess] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("t", "t_prev"):
-            try:
-                self.path.level(getattr(self, name))
-            except ValueError as error:
-                raise ValueError(str(error).replace("t must", f"{name} must", 1)) from None
-        if self.t == self.t_prev or self.t == 0:
-            raise ValueError(f"t_prev must differ from t > 0, got {self.t_prev}, t = {self.t}")
+        check_move(self.path, self.t, self.t_prev)
 
     @property
     def levels(self) -> tuple[float, float, float, float]:
@@ -173,39 +168,45 @@ def dpm_solver() -> Step:
     return step
 
 
-def heun() -> Step:
-    """The step of Heun: go as DDIM would, look again there, and take the mean of both slopes.
+def heun(clock: Clock = "lambda") -> Step:
+    """The step of Heun: go as DDIM would, look again there, and use both guesses.
 
-    In sigma = b/a the ODE is d(x/a)/d sigma = eps_hat, and DDIM is the step of Euler:
-    x_prev = a_prev x0_hat + b_prev eps_hat + (b_prev - a_prev b_t / a_t) (eps_hat' - eps_hat) / 2,
-    where eps_hat' is the guess at the end of the step of Euler. It looks twice in each step but
-    the last; from pure noise (a_t = 0) and to x_0 it is the step of DDIM.
-    Source: Karras et al. 2022, algorithm 1 without churn; the book's equation eq-heun.
+    With h = lambda_prev - lambda_t as in `dpm_solver`, and x0_hat' guessed where DDIM's step ends:
+    x_prev = a_prev x0_hat + b_prev eps_hat + a_prev (1 - (1 - exp(-h)) / h) (x0_hat' - x0_hat):
+    in the time lambda the guess goes straight from the one to the other. In the time sigma = b/a
+    it is eps_hat whose two values are averaged, and the last factor is (exp(h) - 1) / 2: good for
+    steps so short that h < 1. It looks twice in each step but the last, which is that of DDIM.
+    Source: Karras et al. 2022, algorithm 1 without churn (sigma); Hochbruck & Ostermann 2010,
+    section 2 (lambda: an exponential Runge-Kutta method); the book's equation eq-heun.
+
+    Args:
+        clock: in which time the way between two looks is straight, "lambda" or "sigma".
 
     Returns:
         The rule, rule(xt, guess, noise, move) -> x_prev, all (B, ...); move.look is needed.
+
+    Raises:
+        ValueError: clock is none of the two; at a call, shapes do not fit.
     """
+    check_choice("clock", clock, ("lambda", "sigma"))
 
     def step(xt: Tensor, guess: Guess, noise: Tensor | None, move: Move) -> Tensor:
         xt, x0_hat, eps_hat = _checked(xt, guess)
-        a, b, a_prev, b_prev = move.levels
+        a, _, a_prev, b_prev = move.levels
         x_prev = a_prev * x0_hat + b_prev * eps_hat
-        if a == 0 or b_prev == 0:
+        if b_prev == 0 or (a == 0 and clock == "sigma"):
             return x_prev
-        again = wide(move.look(x_prev, move.t_prev).eps_hat)
-        return x_prev + (b_prev - a_prev * b / a) * (again - eps_hat) / 2
+        h = _log_ratio(move.path, move.t_prev) - _log_ratio(move.path, move.t)
+        share = 1 + math.expm1(-h) / h if clock == "lambda" else math.expm1(h) / 2
+        again = wide(move.look(x_prev, move.t_prev).x0_hat)
+        return x_prev + a_prev * share * (again - x0_hat)
 
     return step
 
 
 def _checked(xt: Tensor, guess: Guess) -> tuple[Tensor, Tensor, Tensor]:
     """x_t, x0_hat and eps_hat of one shape, in float32 at least."""
-    if not isinstance(guess, Guess):
-        kind = type(guess).__name__
-        raise ValueError(
-            f"guess must be a Guess(x0_hat, eps_hat), got {kind}; try: guess_from_eps(eps_hat, ...)"
-        )
-    check_alike(xt=xt, x0_hat=guess.x0_hat, eps_hat=guess.eps_hat)
+    check_guess("guess", guess, xt=xt)
     return wide(xt), wide(guess.x0_hat), wide(guess.eps_hat)
 
 

@@ -320,6 +320,7 @@ def exact_gap_bits(T: int) -> float:
     return total / BIT - entropy_bits()
 
 
+@pytest.mark.slow
 def test_gap_of_gaussian_steps_closes_like_one_over_their_number():
     gaps = [exact_gap_bits(T) for T in (50, 100, 200, 400, 800)]
     print("gaps in bits", gaps)
@@ -328,6 +329,7 @@ def test_gap_of_gaussian_steps_closes_like_one_over_their_number():
     assert all(1.8 < ratio < 2.4 for ratio in ratios), (gaps, ratios)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [25, 200])
 def test_bound_of_the_exact_model_is_the_entropy_plus_the_known_gap(T):
     # n = 20,000; four standard errors. -log p(x_0), whose mean is the entropy, takes noise away.

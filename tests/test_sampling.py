@@ -500,7 +500,7 @@ def test_a_net_that_answers_nonsense_is_refused_by_name():
     nan = predicts_eps(lambda xt, t: xt * math.nan, schedule)
     with pytest.raises(ValueError, match=r"^x_0 must hold numbers, got NaN"):
         generate(nan, xT, times=2)
-    with pytest.raises(ValueError, match=r"^denoiser must answer a Guess, got Tensor"):
+    with pytest.raises(ValueError, match=r"^the denoiser's answer must be a Guess.* got Tensor"):
         generate(Denoiser(schedule, lambda xt, t: xt), xT, times=2)
 
 

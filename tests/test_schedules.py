@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from dmlib._validate import check_schedule
 from dmlib.bound import bound_L0, bound_L0_density, bound_LT, bound_Lt, variational_bound
 from dmlib.forward import q_posterior, q_sample, q_step
 from dmlib.losses import min_snr_weight
@@ -18,7 +19,6 @@ from dmlib.parameterization import Denoiser, x0_from_eps
 from dmlib.schedules import (
     NoiseSchedule,
     at,
-    check_schedule,
     cosine_schedule,
     linear_schedule,
     sigmoid_schedule,

@@ -1,9 +1,9 @@
 """Drawing, and nothing but drawing: every function takes Axes and returns them.
 
 No maths is done here: what is drawn was computed by who calls. Numbers may be tensors or arrays.
-Figures are cards of their own, dark ink on white, so that they read alike on a light and on a dark
-page. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart, and
-each thing has one colour in the whole book: data blue, noise orange, theory black, model green.
+Figures are dark ink on white; the built book turns them round for a dark page (tools/build).
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart, and each thing
+has one colour in the whole book: data blue, noise orange, theory black, model green.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def image_grid(
     rows = -(-n // columns)
     _check_labels("labels", labels, columns)
     _check_labels("row_labels", row_labels, rows)
-    high, wide = height + 2, width + 2  # two pixels of white between the images
-    sheet = np.ones((rows * high - 2, columns * wide - 2))
+    high, wide = height + 2, width + 2  # two pixels of nothing between the images
+    sheet = np.full((rows * high - 2, columns * wide - 2), np.nan)
     for i, picture in enumerate(pictures):
         top, left = i // columns * high, i % columns * wide
         sheet[top : top + height, left : left + width] = picture

@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dmlib._validate import as_index, check_floating
+from dmlib._validate import as_index, check_floating, check_schedule
 from dmlib.parameterization import Guess, guess_from_eps, guess_from_v, guess_from_x0
-from dmlib.schedules import NoiseSchedule, check_schedule, wide
+from dmlib.schedules import NoiseSchedule, wide
 
 
 class NetDenoiser(nn.Module):

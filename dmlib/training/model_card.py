@@ -129,7 +129,7 @@ def to_markdown(card: Card) -> str:
         "```python",
         "from dmlib.checkpoint import load_unet",
         "",
-        'net, card = load_unet("weights.safetensors")  # net(xt, t, y) -> eps_hat',
+        'net, card = load_unet("weights.safetensors")  # net(xt, t, y) -> Guess',
         "```",
         "",
         "## Limits",

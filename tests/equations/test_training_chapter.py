@@ -138,36 +138,34 @@ def test_dpm_solver_and_heun_gain_an_order_on_ddim():
 
 
 def test_eq_heun():
-    """For one Gaussian the slope in sigma = b/a is known; the trapezoid rule, written out.
+    """The integral of eq-ode-solution over the straight line between two guesses, by quadrature.
 
-    x_0 ~ N(m, s^2), z = x/a = x_0 + sigma eps: dz/d sigma = E[eps | z] =
-    sigma (z - m) / (s^2 + sigma^2).
+    And in the time sigma, for one Gaussian whose slope is known, the trapezoid rule written out.
     """
     m, s2, t, t_prev = 0.7, 0.3**2, 600, 450
     oracle = MixtureOracle(GaussianMixture([1.0], [[m]], [s2**0.5]), schedule=SCHEDULE)
-    a, b = (root[[t, t_prev]] for root in (SCHEDULE.alpha_bar.sqrt(), SCHEDULE.noise))
-    sigma = b / a
+    (a, b), (a_s, b_s) = SCHEDULE.level(t), SCHEDULE.level(t_prev)
+    xt = noise(50, 1)
+    guess = oracle(xt, t)
+    ahead = a_s * guess.x0_hat + b_s * guess.eps_hat
+    again = oracle(ahead, t_prev).x0_hat
+    low, high = math.log(a / b), math.log(a_s / b_s)
+    time = torch.linspace(low, high, 20_001, dtype=torch.float64)
+    line = guess.x0_hat + (time - low) / (high - low) * (again - guess.x0_hat)  # (50, times)
+    formula = b_s / b * xt + b_s * torch.trapezoid(time.exp() * line, time)[:, None]
+    found = heun()(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, formula, rtol=1e-7, atol=1e-7)
+    assert (ahead - formula).abs().max() > 1e-3  # the second look matters
+    # z = x/a = x_0 + sigma eps: dz/d sigma = sigma (z - m) / (s^2 + sigma^2).
+    z, sigma, sigma_s = xt / a, b / a, b_s / a_s
 
     def slope(z, sigma):
         return sigma * (z - m) / (s2 + sigma**2)
 
-    xt = noise(50, 1)
-    z = xt / a[0]
-    euler = z + (sigma[1] - sigma[0]) * slope(z, sigma[0])
-    mean_slope = (slope(z, sigma[0]) + slope(euler, sigma[1])) / 2
-    formula = a[1] * (z + (sigma[1] - sigma[0]) * mean_slope)
-    found = heun()(xt, oracle(xt, t), None, Move(SCHEDULE, t, t_prev, oracle))
-    torch.testing.assert_close(found, formula)
-    assert (a[1] * euler - formula).abs().max() > 1e-3  # the second look matters
-    # The exact way: (z - m) / sqrt(s^2 + sigma^2) stays. Half the step leaves an eighth of the
-    # error in one step.
-    errors = []
-    for goal in (300, 450, 525):
-        a_1, b_1 = SCHEDULE.level(goal)
-        spread = math.sqrt(s2 + (b_1 / a_1) ** 2) / (s2 + sigma[0] ** 2).sqrt()
-        there = heun()(xt, oracle(xt, t), None, Move(SCHEDULE, t, goal, oracle))
-        errors.append((there / a_1 - m - (z - m) * spread).abs().max().item())
-        assert errors[-1] < 0.2 * errors[-2] if len(errors) > 1 else True
+    euler = z + (sigma_s - sigma) * slope(z, sigma)
+    mean_slope = (slope(z, sigma) + slope(euler, sigma_s)) / 2
+    found = heun("sigma")(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, a_s * (z + (sigma_s - sigma) * mean_slope))
 
 
 HEAPS = {k: GaussianMixture([1.0], [[m]], [0.45]) for k, m in ((0, -1.0), (1, 1.5))}
@@ -208,6 +206,25 @@ def test_eq_guidance(w):
     found = guided(exact, y, guidance_scale=w)(xt, t)
     for asked, free, told in zip(found, none, some, strict=True):  # x0_hat and eps_hat
         torch.testing.assert_close(asked, free + w * (told - free))
+
+
+def test_guided_samples_are_not_those_of_the_tilted_density():
+    """Chapter 5: each guided score is right at its t, and yet the samples are another thing."""
+    toy, schedule = ground_truth_mixture(), cosine_schedule(1000)
+    heap = GaussianMixture(torch.ones(1), toy.means[1:], toy.stds[1:])
+    both, right = MixtureOracle(toy, schedule=schedule), MixtureOracle(heap, schedule=schedule)
+    grid = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    for w, differs in ((1.0, False), (3.0, True)):
+        tilted = (toy.log_prob(grid) * (1 - w) + w * heap.log_prob(grid)).softmax(0)
+        mean = float((tilted * grid[:, 0]).sum())
+        x, bar = noise(5000, 1), schedule.alpha_bar
+        for t, s in zip(range(1000, 0, -5), range(995, -1, -5), strict=True):
+            score = (1 - w) * both.score(x, t) + w * right.score(x, t)
+            x0_hat = (x + (1 - bar[t]) * score) / bar[t].sqrt()
+            x = bar[s].sqrt() * x0_hat - ((1 - bar[s]) * (1 - bar[t])).sqrt() * score
+        # n = 5000, std 0.35: the mean has a standard error of 0.005.
+        assert (abs(float(x.mean()) - mean) > 0.15) == differs
+        assert (float(x.std()) < 0.28) == differs
 
 
 def test_guidance_makes_samples_more_typical():

@@ -28,9 +28,8 @@ from dmlib.checkpoint import load_shipped
 from dmlib.data import fashion_sample, to_unit
 from dmlib.guidance import conditioned
 from dmlib.metrics import Features, features_of, frechet_distance, frechet_spread
-from dmlib.models import predicts_eps, predicts_v
+from dmlib.models import NetDenoiser, predicts_eps, predicts_v
 from dmlib.sampling import clipped, generate
-from dmlib.schedules import cosine_schedule
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "export.json"
 
@@ -57,11 +56,11 @@ class Exported(nn.Module):
         return torch.from_numpy(self.session.run(None, feeds)[0])
 
 
-def exported(net: nn.Module, proto: onnx.ModelProto, *, bits: int) -> nn.Module:
-    """What the browser computes with `bits` a weight, as a denoiser."""
+def exported(net: NetDenoiser, proto: onnx.ModelProto, *, bits: int) -> NetDenoiser:
+    """What the browser computes with `bits` a weight, as a denoiser on the network's path."""
     inside, predicts = inner(net)
     twin = Exported(narrowed(proto, inside, bits=bits), inside)
-    return (predicts_v if predicts == "v" else predicts_eps)(twin, cosine_schedule(1000))
+    return (predicts_v if predicts == "v" else predicts_eps)(twin, net.path)
 
 
 def images(net: nn.Module, *, n: int, steps: int) -> Tensor:

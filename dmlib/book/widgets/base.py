@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _HERE = Path(__file__).parent
-_SHARED = ("style", "math", "dom", "controls", "canvas")
+_SHARED = ("style", "math", "dom", "frame", "predict", "address", "controls", "canvas")
 _DTYPES = ("uint8", "float16", "float32", "float64")
 _LIMIT = 300_000  # bytes of data a widget may hand over, in base64
 
@@ -153,12 +153,14 @@ class InteractiveFigure(anywidget.AnyWidget):
         # "<" is written \u003c, so that no text in the data can end the script element.
         state = json.dumps(self.state(), ensure_ascii=False).replace("<", "\\u003c")
         png = base64.b64encode(self.to_png()).decode()
+        # Not a module: it runs where it stands, so that nothing below it moves when it is there.
+        script = self._esm.replace("export default { render };", "")
         return (
-            f'<div class="dmw-host tex2jax_ignore mathjax_ignore" data-dmw-host="{name}">'
+            f'<div class="dmw-host" data-dmw-host="{name}">'
             f'<script type="application/json">{state}</script>'
             f'<noscript><img alt="{escape(self._sentence())}" src="data:image/png;base64,{png}">'
             f"</noscript></div>\n"
-            f'<script type="module">\n{self._esm}\nmountStatic("{name}", render);\n</script>'
+            f'<script>\n(() => {{\n{script}\nmountStatic("{name}", render);\n}})();\n</script>'
         )
 
     def __repr__(self) -> str:
