@@ -106,7 +106,7 @@ def _seconds(training: Training, recipe: Recipe) -> float:
 
 
 def _some_batches(recipe: Recipe, size: int):
-    shape = (size, recipe.net.channels, recipe.net.image_size, recipe.net.image_size)
+    shape = (size, *recipe.net.shape)
     labels = torch.arange(size) % recipe.net.num_classes if recipe.net.num_classes else None
     return shuffled(torch.linspace(-1, 1, math.prod(shape)).view(shape), labels, batch_size=size)
 

@@ -192,7 +192,7 @@ def preview(net: NetDenoiser, *, chunk: int = 40, steps: int = 50) -> NDArray[np
     config = net.config
     classes = config.num_classes or 1
     shown = torch.linspace(0, classes - 1, min(classes, 10)).long().repeat_interleave(4)
-    shape = (len(shown), config.channels, config.image_size, config.image_size)
+    shape = (len(shown), *config.shape)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     parts, times = [], min(steps, net.path.T)
     for xt, y in zip(noise.split(chunk), shown.split(chunk), strict=True):

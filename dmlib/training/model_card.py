@@ -14,6 +14,7 @@ import torch
 from dmlib import checkpoint
 from dmlib.checkpoint import Card
 from dmlib.checkpoint.cards import schedule_fields
+from dmlib.models import UNetConfig
 from dmlib.training import batches
 from dmlib.training.loop import Training
 from dmlib.training.recipes import Recipe
@@ -104,11 +105,12 @@ def to_markdown(card: Card) -> str:
     rows = [f"| {name} | {value} |" for name, value in card.get("metrics", {}).items()]
     measured = ["| measured | value |", "|---|---|", *rows] if rows else ["Nothing measured yet."]
     state = "to its end" if card["finished"] else "stopped before its end"
+    height, width = UNetConfig(**net).shape[1:]
     kind = "unconditional" if net["num_classes"] is None else f"{net['num_classes']} classes"
     lines = [
         f"# Model card: {card['recipe']['name']}",
         "",
-        f"{card['what']} ({kind}, {net['image_size']} x {net['image_size']} pixels, "
+        f"{card['what']} ({kind}, {height} x {width} pixels, "
         f"{net['channels']} channel{'s' * (net['channels'] > 1)}).",
         "",
         f"- **Trained on** {card['data']}",

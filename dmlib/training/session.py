@@ -219,12 +219,12 @@ def _fitting(
 ) -> tuple[Tensor, Tensor | None]:
     """Images and labels for the recipe's network; no labels where it has no classes."""
     net = recipe.net
-    shape = (net.channels, net.image_size, net.image_size)
+    shape = net.shape
     if not isinstance(images, Tensor) or tuple(images.shape[1:]) != shape:
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
-            f"images must be a tensor (N, {net.channels}, {net.image_size}, {net.image_size}) for "
-            f"the recipe's network, got {got}"
+            f"images must be a tensor (N, {shape[0]}, {shape[1]}, {shape[2]}) for the recipe's "
+            f"network, got {got}; try: fitted(recipe, images, labels) of dmlib.training.recipes"
         )
     check_range("images", images)
     if net.num_classes is None:

@@ -131,6 +131,11 @@ def test_samples_come_from_generators_of_either_device(found, machine):
     assert found["samples_come_from_generators_of_either_device"] == [expected, expected]
 
 
+def test_figures_take_a_network_on_the_device(found, machine):
+    expected = {"bytes": 4 * 784, "stayed": MACHINES[machine][0]}
+    assert found["figures_take_a_network_on_the_device"] == expected
+
+
 def test_a_recipe_fits_the_machine(found, machine):
     chosen = {"t4": "t4", "a100": "t4", "apple": "cpu"}  # 15 GiB are too few for BIG
     assert found["recipes_fit_the_machine"]["chosen"] == chosen[machine]
