@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dmlib.book.live_view import LiveView
 from dmlib.checkpoint import Card, read
+from dmlib.data import Pictures
 from dmlib.schedules import NoiseSchedule
 from dmlib.training.device import fastest_device
 from dmlib.training.estimate import Estimate, estimate
@@ -67,7 +68,7 @@ def train_here(
     device: str | None = None,
     data_folder: str | None = None,
     drive: bool = False,
-    images: Tensor | None = None,
+    images: Tensor | Pictures | None = None,
     labels: Tensor | None = None,
 ) -> Trained:
     """Train in this notebook (or script), or go on with the run in the same folder.

@@ -23,8 +23,8 @@ class UNetConfig:
         channels: of the images.
         widths: channels of the feature maps, one entry a level; between levels the size is halved.
         blocks: residual blocks a level, on the way down and again on the way up.
-        attention: sizes (heights) of feature maps that get self-attention (the middle always has it); None
-            for the smallest map (and a tuple once it is made).
+        attention: sizes (heights) of feature maps that get self-attention (the middle always has
+            it); None for the smallest map (and a tuple once it is made).
         heads: of the self-attention.
         emb_dim: length of the conditioning vector.
         num_classes: None for an unconditional network; the null class is num_classes.

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,19 @@ class RunLog:
         step: that the run goes on after; lines of later steps, which a crash undid, are dropped
             when the first new one is written.
         data: what the run is trained on, for the card, where it is not the recipe's data set.
+        names: of the classes, for the card.
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, *, step: int = 0, data: str | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        *,
+        step: int = 0,
+        data: str | None = None,
+        names: Sequence[str] = (),
     ) -> None:
-        self.folder, self.recipe, self.data = folder, recipe, data
+        self.folder, self.recipe, self.data, self.names = folder, recipe, data, names
         self.path = folder / "log.jsonl"
         self.waiting: list[Record] = []
         self._fresh: dict[str, Any] | None = None
@@ -160,7 +167,8 @@ class RunLog:
         weights = {name: x.cpu() for name, x in training.ema.net.net.state_dict().items()}
         text = path.with_name("MODEL_CARD.md")
         if not (_holds(path, weights) and text.exists()):
-            card = card_of(self.recipe, training, seconds=self.before, data=self.data)
+            told = {"data": self.data, "names": self.names}
+            card = card_of(self.recipe, training, seconds=self.before, **told)
             write_weights(path, weights, card)
         return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,14 @@ DATA = {
 }
 
 
-def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | None = None) -> Card:
+def card_of(
+    recipe: Recipe,
+    training: Training,
+    *,
+    seconds: float,
+    data: str | None = None,
+    names: Sequence[str] = (),
+) -> Card:
     """The card of a run's averaged weights: what they are, and what one needs to make them again.
 
     Args:
@@ -35,6 +43,7 @@ def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | N
         training: as it stands.
         seconds: that the steps took.
         data: what it was trained on, where it is not the recipe's data set.
+        names: of the classes, where they have some.
 
     Returns:
         JSON values; "metrics" is empty until `add_metrics`.
@@ -43,6 +52,7 @@ def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | N
         "kind": "dmlib unet",
         "what": "U-Net that predicts the noise in an image; averaged (EMA) weights",
         "data": data or DATA.get(recipe.data, "data of one's own"),
+        "class_names": list(names),
         "input": "images in [-1, 1], (B, C, H, W); t in 1..T",
         "config": asdict(recipe.net),
         "recipe": recipe.described(),

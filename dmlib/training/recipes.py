@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dmlib._validate import check_int
+from dmlib.data import Pictures
 from dmlib.models import NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from dmlib.training.batches import cifar, fashion, sample
@@ -225,3 +226,30 @@ def in_pieces(recipe: Recipe, pieces: int = 2) -> Recipe:
         )
     train = replace(recipe.train, accumulation=recipe.train.accumulation * pieces)
     return replace(recipe, batch_size=recipe.batch_size // pieces, train=train)
+
+
+def fitted(recipe: Recipe, images: Tensor | Pictures, labels: Tensor | None = None) -> Recipe:
+    """The recipe with the network that these data need: their size, colours and classes.
+
+    Self-attention goes to the feature maps of at most 16 pixels; a batch larger than the data is
+    cut to them.
+
+    Args:
+        recipe: of another network.
+        images: (N, C, H, W), or what `data.folder` gives, with its labels.
+        labels: (N,) int64 from 0, or None for a network without classes.
+
+    Raises:
+        ValueError: the sizes cannot be halved as often as the network does; says what fits.
+    """
+    if isinstance(images, Pictures):
+        images, labels = images.images, images.labels
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.numel():
+        got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images must be a tensor (N, C, H, W) with N >= 1, got {got}")
+    channels, *sides = images.shape[1:]
+    classes = None if labels is None else int(labels.max()) + 1
+    shape = {"image_size": tuple(sides), "channels": channels, "num_classes": classes}
+    net = replace(recipe.net, **shape, attention=())
+    net = replace(net, attention=tuple(size for size in net.sizes if size <= 16))
+    return replace(recipe, net=net, batch_size=min(recipe.batch_size, len(images)))
