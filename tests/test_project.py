@@ -33,7 +33,9 @@ def tracked_text():
 
 def test_environment_yml_agrees_with_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
-    conda = ranges(line for line in listed if isinstance(line, str) and line != "pip")
+    lines = [line for line in listed if isinstance(line, str) and line != "pip"]
+    by_pip = next(part["pip"] for part in listed if isinstance(part, dict))
+    conda = ranges([*lines, *(line for line in by_pip if not line.startswith("-e"))])
     wanted = ranges(
         PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["book"]
     )
