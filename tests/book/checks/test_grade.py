@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -267,6 +269,29 @@ def test_odd_files_are_rows_of_their_own(tmp_path):
     assert found.pop("'=cmd") == "wrong"
     assert found.pop("folder") == found.pop("dangling") == "not graded"
     assert list(found.values()) == ["passed"]
+
+
+@pytest.mark.slow
+def test_the_command_keeps_no_secret_and_is_not_ended_by_a_notebook(tmp_path):
+    peek = (
+        "import os, re, signal\ntext = ''\npid = os.getppid()\n"
+        "status = open(f'/proc/{pid}/status').read()\n"
+        "above = int(re.search(r'PPid:.(\\d+)', status)[1])\n"
+        "try: text = open(f'/proc/{above}/environ').read()\nexcept OSError: pass\n"
+        "for s in (signal.SIGTERM, signal.SIGHUP): os.kill(above, s)\n"
+        "def my_q_step(x_prev, beta_t, eps):\n"
+        "    assert 's3cret' not in text\n"
+        "    return (1 - beta_t) ** 0.5 * x_prev + beta_t**0.5 * eps"
+    )
+    (tmp_path / "peek.ipynb").write_text(notebook(peek))
+    table = tmp_path / "out" / "grades.csv"
+    command = [sys.executable, "-m", "dmlib.book.grading", "grade", str(tmp_path)]
+    options = ["--chapter", "forward", "--csv", str(table)]
+    env = os.environ | {"SECRET_TOKEN": "s3cret"}
+    subprocess.run([*command, *options], env=env, check=True, timeout=200)
+    with table.open(encoding="utf-8") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["exercise"] == STEP]
+    assert row["status"] == "passed", row["note"]
 
 
 def test_environment_of_the_judge_holds_no_secret(tmp_path, monkeypatch):
