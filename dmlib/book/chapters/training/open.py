@@ -73,7 +73,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def _nearest(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
-    # What a network would answer that knows the data by heart.
+    # What a network would answer that has memorised the data.
     return FiniteOracle(x0, schedule=schedule)
 
 
