@@ -148,3 +148,40 @@ def nearest_neighbours(
         best = torch.where(nearer, distance, best)
         index = torch.where(nearer, row + start, index)
     return best / math.sqrt(x.shape[1]), index
+
+
+@torch.no_grad()
+def nearest_shifted(
+    samples: Tensor, data: Tensor, *, shift: int = 1, flip: bool = True, chunk: int = 4096
+) -> Tensor:
+    """The least distance to the data over small shifts and mirror images of each sample.
+
+    A copy that is moved by one pixel is far away pixel by pixel, as far as an image that was never
+    seen, and passes `nearest_neighbours`. Here it does not. Turned, scaled or recoloured copies
+    still do: no distance proves that nothing was copied.
+
+    Args:
+        samples: (B, C, H, W), what is judged.
+        data: (N, C, H, W), the training data, N >= 1.
+        shift: up to so many pixels up, down, left and right, >= 0; at the edge pixels repeat.
+        flip: whether mirror images count, too.
+        chunk: points of the data at a time, >= 1.
+
+    Returns:
+        (B,), float64, the root of the mean squared difference per pixel.
+
+    Raises:
+        ValueError: an argument does not fit.
+    """
+    check_float("samples", samples)
+    if samples.ndim != 4:
+        raise ValueError(f"samples must be (B, C, H, W), got {tuple(samples.shape)}")
+    shift, (H, W) = check_int("shift", shift, low=0), samples.shape[2:]
+    best = torch.full((len(samples),), math.inf, dtype=torch.float64, device=samples.device)
+    for image in (samples, samples.flip(-1))[: 1 + flip]:
+        wide = F.pad(image, (shift,) * 4, mode="replicate")
+        for row in range(2 * shift + 1):
+            for column in range(2 * shift + 1):
+                moved = wide[:, :, row : row + H, column : column + W]
+                best = best.minimum(nearest_neighbours(moved, data, chunk=chunk)[0])
+    return best

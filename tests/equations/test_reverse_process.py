@@ -432,6 +432,17 @@ def test_eq_eps_weight(schedule, t, variance):
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-10)
 
 
+def test_bound_weights_eps_by_the_ratio_of_snrs_and_x0_by_their_difference():
+    """Solution 3.9: with sigma_t^2 = beta_tilde_t."""
+    schedule, t = linear_schedule(50, beta_1=0.002, beta_T=0.2), torch.arange(2, 51)
+    beta, alpha, bar = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar
+    beta_tilde = (1 - bar[t - 1]) / (1 - bar[t]) * beta
+    on_eps = beta**2 / (2 * beta_tilde * alpha * (1 - bar[t]))
+    snr = schedule.snr
+    torch.testing.assert_close(on_eps, (snr[t - 1] / snr[t] - 1) / 2)
+    torch.testing.assert_close(on_eps * snr[t], (snr[t - 1] - snr[t]) / 2)
+
+
 def test_eq_simple_loss():
     """The mean square; and no answer beats E[eps | x_t], whose loss is SNR(t) E Var(x_0 | x_t)."""
     eps, eps_hat = noise(2, 3, 1, 4, 4, seed=10)

@@ -208,6 +208,25 @@ def test_eq_guidance(w):
         torch.testing.assert_close(asked, free + w * (told - free))
 
 
+def test_guided_samples_are_not_those_of_the_tilted_density():
+    """Chapter 5: each guided score is right at its t, and yet the samples are another thing."""
+    toy, schedule = ground_truth_mixture(), cosine_schedule(1000)
+    heap = GaussianMixture(torch.ones(1), toy.means[1:], toy.stds[1:])
+    both, right = MixtureOracle(toy, schedule=schedule), MixtureOracle(heap, schedule=schedule)
+    grid = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    for w, differs in ((1.0, False), (3.0, True)):
+        tilted = (toy.log_prob(grid) * (1 - w) + w * heap.log_prob(grid)).softmax(0)
+        mean = float((tilted * grid[:, 0]).sum())
+        x, bar = noise(5000, 1), schedule.alpha_bar
+        for t, s in zip(range(1000, 0, -5), range(995, -1, -5), strict=True):
+            score = (1 - w) * both.score(x, t) + w * right.score(x, t)
+            x0_hat = (x + (1 - bar[t]) * score) / bar[t].sqrt()
+            x = bar[s].sqrt() * x0_hat - ((1 - bar[s]) * (1 - bar[t])).sqrt() * score
+        # n = 5000, std 0.35: the mean has a standard error of 0.005.
+        assert (abs(float(x.mean()) - mean) > 0.15) == differs
+        assert (float(x.std()) < 0.28) == differs
+
+
 def test_guidance_makes_samples_more_typical():
     """Heap 1 stands at the right: with w = 3 its samples keep away from the other heap."""
     ends = {}

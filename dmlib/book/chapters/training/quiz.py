@@ -79,7 +79,7 @@ QUESTIONS = (
             ),
             Option(
                 "Because some labels in the data are wrong",
-                "Some may be, but leaving others out does not mend them.",
+                "Some may be, but leaving others out does not correct the wrong ones.",
             ),
         ),
     ),
