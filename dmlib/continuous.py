@@ -178,6 +178,21 @@ def guess_from_velocity(u: Tensor, xs: Tensor, t: Any, *, path: ContinuousPath) 
     return Guess((b_rate * x - b * u) / turn, (a * u - a_rate * x) / turn)
 
 
+def edm_weights(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """c_skip, c_out, c_in and c_noise: x0_hat = c_skip x + c_out net(c_in x, c_noise).
+
+    c_in makes the network's input, c_out its target of variance 1; c_skip makes c_out smallest.
+    For sigma_data = 1 this is a network that predicts v, with its sign turned.
+    Source: Karras et al. 2022, table 1 and appendix B.6; the book's equation eq-edm-weights.
+
+    Args:
+        sigma: noise levels b/a, any shape, > 0.
+        sigma_data: standard deviation of the data, > 0.
+    """
+    total = (sigma**2 + sigma_data**2).sqrt()
+    return sigma_data**2 / total**2, sigma * sigma_data / total, 1 / total, sigma.log() / 4
+
+
 def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
     """The same denoiser on another path: all Gaussian paths are one, up to a clock and a scale.
 
@@ -197,8 +212,8 @@ def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
         a, b = path.mix(s, wide(xs))
         wanted = (b / a).log().flatten().double().cpu()
         t = (torch.searchsorted((log_sigma[1:] + log_sigma[:-1]) / 2, wanted) + 1).to(xs.device)
-        a_t, _ = schedule.mix(t, wide(xs))
-        return denoiser(a_t / a * xs, t)
+        _, b_t = schedule.mix(t, wide(xs))
+        return denoiser(b_t / b * xs, t)  # = a_t / a_s xs, and a_s may be 0
 
     return Denoiser(path, look)
 

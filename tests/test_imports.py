@@ -25,7 +25,7 @@ LAYERS = (
     ("parameterization",),
     ("mixture", "losses", "bound", "steps"),
     ("oracle", "sampling"),
-    ("guidance",),
+    ("guidance", "continuous"),
     ("models", "data"),
     ("checkpoint",),
     ("training",),

@@ -3,7 +3,8 @@
 To add a widget `Thing`:
 1. `thing.js`: an ES module that ends in `export default { render };`, with
    `function render({ model, el })` returning `frame({ model, el }, setting, build)`. The helpers
-   in `shared/*.js` are put in front of it, so it imports nothing.
+   in `shared/*.js` are put in front of it, so it imports nothing. The widget's own style sheet is
+   `layout` in its setting: the frame puts it into the document, once.
 2. `thing.py`: `class Thing(InteractiveFigure)` with `_module = "thing.js"`, its traits tagged
    `sync=True` (the state), an `__init__` that calls `super().__init__(data=…, predict=…, **state)`,
    and `_picture(figure)` and `_sentence()` for the readers without JavaScript.

@@ -107,7 +107,7 @@ def test_equal_strides_are_not_enough_and_numpy_times_are_accepted():
 
 def _heun(net, xT, schedule, generator):
     """A second look at each stride, the first one included."""
-    return generate(predicts_eps(net, schedule), xT, step=heun(), times=6)
+    return generate(predicts_eps(net, schedule), xT, step=heun("sigma"), times=6)
 
 
 def test_second_look_at_the_first_stride_gets_the_hint_on_huge_values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import jupytext
@@ -83,7 +84,9 @@ def _code_metadata(tags: set[str]) -> dict:
 
 def _link_after_title(cells: list[NotebookNode], link: str) -> None:
     first = next(cell for cell in cells if cell.cell_type == "markdown")
-    title, _, rest = first.source.partition("\n")
+    # A place to link to, before the title, is the top of the notebook: nobody needs it.
+    source = re.sub(r'\A(<a id="[^"]*" name="[^"]*"></a>\s*)+', "", first.source)
+    title, _, rest = source.partition("\n")
     if not title.startswith("# "):
         raise MarkupError(f"a chapter must begin with its title, not with: {title}")
     first.source = f"{title}\n\n{link}\n\n{rest.strip()}".strip()
