@@ -409,7 +409,7 @@ def test_tables_lists_of_terms_and_plain_code_survive(text):
 
 def test_figures_have_absolute_addresses_and_captions(one, text):
     assert f"![a dot]({URL}/_images/dot.png)\n\n" in text
-    assert f"</a>**Fig. 1.1.** A dot of *ours*, [Ho" in text
+    assert "</a>**Fig. 1.1.** A dot of *ours*, [Ho" in text
     drawing = next(i for i, cell in enumerate(one.cells) if cell.source == "1 + 1")
     assert one.cells[drawing + 1].source == (
         '<a id="fig-one" name="fig-one"></a>**Fig. 1.2.** A drawing of $x_t$, see (1.1).'
