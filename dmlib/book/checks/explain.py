@@ -49,6 +49,7 @@ def explain(
         lambda: _first(bad, pairs, cases, names, _factors),
         lambda: changed_inputs(exercise, names, cases, found, two=True),
         lambda: find_slip(exercise, cases, found),
+        lambda: _first(bad, pairs, cases, names, _unknown_factors),
         lambda: _ignored(exercise, function, names, cases),
         lambda: _first(bad, pairs, cases, names, _partly),
         lambda: _last_resort(pairs[bad[0]] if bad else []),
@@ -67,6 +68,7 @@ def _first(
     for name in bad:
         said = look(pairs[name], cases, names)
         if said:
+            said = said.replace("?.", "?")
             return f"The term `{name}`: {said}" if name else said[0].upper() + said[1:]
     return ""
 
@@ -83,6 +85,14 @@ def _factors(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
     """A factor for each input, or one before each of the tensors that went in."""
     wrong = [(p, c) for p, c in zip(pairs, cases, strict=False) if not close(*p)]
     return factor_of_each_input(wrong, names) or factors_of_tensors(wrong, names)
+
+
+def _unknown_factors(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:
+    """The same, where nothing is known of the factors but that they are off."""
+    wrong = [(p, c) for p, c in zip(pairs, cases, strict=False) if not close(*p)]
+    return factors_of_tensors(wrong, names, unknown=True) or factor_of_each_input(
+        wrong, names, unknown=True
+    )
 
 
 def _partly(pairs: Pairs, cases: list[Args], names: tuple[str, ...]) -> str:

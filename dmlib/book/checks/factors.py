@@ -12,7 +12,10 @@ from dmlib.book.checks.relations import relation, same
 
 
 def factor_of_each_input(
-    wrong: list[tuple[tuple[Tensor, Tensor], Args]], names: tuple[str, ...]
+    wrong: list[tuple[tuple[Tensor, Tensor], Args]],
+    names: tuple[str, ...],
+    *,
+    unknown: bool = False,
 ) -> str:
     """One factor (or shift) for each input, which is a number that the input holds."""
     for what, combine in (("factor", torch.div), ("shift", torch.sub)):
@@ -32,7 +35,7 @@ def factor_of_each_input(
             if same(found, torch.tensor(numbers, dtype=torch.float64)):
                 sign = "times" if what == "factor" else "plus"
                 return f"what you return is the right result {sign} {words}."
-        if what == "factor" and any(f.numel() > 2 for (f, _), _ in wrong):
+        if unknown and what == "factor" and any(f.numel() > 2 for (f, _), _ in wrong):
             listed = ", ".join(f"{float(k):.4g}" for k in found[:3])
             return f"within each input one factor is off: {listed}, …"
     return ""
@@ -66,7 +69,10 @@ def _quantities(cases: list[Args], names: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def factors_of_tensors(
-    wrong: list[tuple[tuple[Tensor, Tensor], Args]], names: tuple[str, ...]
+    wrong: list[tuple[tuple[Tensor, Tensor], Args]],
+    names: tuple[str, ...],
+    *,
+    unknown: bool = False,
 ) -> str:
     """The result as a sum of the inputs, with factors: whose factor is off, and how?"""
     mine: dict[str, list[float]] = {}
@@ -92,10 +98,10 @@ def factors_of_tensors(
                     return ""
                 for name, value in zip(inputs, answer[:, 0].tolist(), strict=True):
                     store.setdefault(name, []).append(value)
-    return _factors_off(mine, right)
+    return _factors_off(mine, right, unknown)
 
 
-def _factors_off(mine: dict[str, list[float]], right: dict[str, list[float]]) -> str:
+def _factors_off(mine: dict[str, list[float]], right: dict[str, list[float]], unknown: bool) -> str:
     f = {name: torch.tensor(v, dtype=torch.float64) for name, v in mine.items()}
     e = {name: torch.tensor(v, dtype=torch.float64) for name, v in right.items()}
     off = [name for name in f if not same(f[name], e[name])]
@@ -110,10 +116,12 @@ def _factors_off(mine: dict[str, list[float]], right: dict[str, list[float]]) ->
             said.append(f"the factor of {name} is {words}")
         else:
             other = next((n for n in e if n != name and same(f[name], e[n])), "")
-            text = f"{float(f[name][0]):.4g} where {float(e[name][0]):.4g} is right"
-            said.append(
-                f"the factor of {name} is that of {other}" if other
-                else f"the factor of {name} is off ({text}), the rest is right"
-                if len(off) < len(f) else f"the factor of {name} is off ({text})"
-            )  # fmt: skip
+            if other:
+                said.append(f"the factor of {name} is that of {other}")
+            elif not unknown:
+                return ""
+            else:
+                text = f"{float(f[name][0]):.4g} where {float(e[name][0]):.4g} is right"
+                rest = ", the rest is right" if len(off) < len(f) else ""
+                said.append(f"the factor of {name} is off ({text}){rest}")
     return "; ".join(said) + "." if said else ""
