@@ -36,7 +36,9 @@ def symbols_used(notation: str, text: str) -> str:
 
 def _rows(notation: str, heading: str) -> list[tuple[str, str, str]]:
     """First three cells of each row of the table under a heading."""
-    part = notation.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    # A notebook has no pages of the library's functions to link to: their names are enough.
+    notation = re.sub(r"\{py:obj\}`([^`<]+?)(?: <[^`>]+>)?`", r"`\1`", notation)
+    part = notation.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = [line for line in part.splitlines() if line.startswith("| ")]
     cells = [re.split(r"(?<!\\)\|", row)[1:-1] for row in rows[1:]]
     return [(c[0].strip(), c[1].strip(), c[2].strip()) for c in cells if len(c) > 2]
