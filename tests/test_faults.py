@@ -18,8 +18,10 @@ from torch.testing import assert_close
 from dmlib.bound import variational_bound
 from dmlib.data import fashion_sample, to_unit
 from dmlib.forward import q_posterior, q_sample, q_step
-from dmlib.sampling import ddim_step, ddpm_step
+from dmlib.models import predicts_eps
+from dmlib.parameterization import guess_from_eps
 from dmlib.schedules import NoiseSchedule
+from dmlib.steps import Move, ddim, ddpm
 from dmlib.training.batches import load_data, shuffled
 from dmlib.training.ema import EMA
 
@@ -30,6 +32,19 @@ ONE, ZERO = torch.ones(1, 1, dtype=F64), torch.zeros(1, 1, dtype=F64)
 
 def close(tensor: torch.Tensor, value: float) -> bool:
     return float(tensor) == pytest.approx(value, rel=1e-12, abs=1e-12)
+
+
+def ddpm_step(xt, eps_hat, noise, *, t, schedule, t_prev=None, variance="beta_tilde"):
+    """One step of ddpm() with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    move = Move(schedule, t, t - 1 if t_prev is None else t_prev)
+    return ddpm(variance)(xt, guess, noise, move)
+
+
+def ddim_step(xt, eps_hat, noise, *, t, t_prev, schedule, eta=0.0):
+    """One step of ddim(eta) with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    return ddim(eta)(xt, guess, noise, Move(schedule, t, t_prev))
 
 
 def test_no_noise_is_added_at_the_last_step():
@@ -87,7 +102,7 @@ def test_images_reach_the_network_in_minus_one_to_one():
     # And what is in [0, 1] is caught where grey levels matter.
     unscaled = images[:2, None].double() / 255
     with pytest.raises(ValueError, match=r"^x0 must hold grey levels"):
-        variational_bound(lambda xt, t: xt, unscaled, schedule=HALVES)
+        variational_bound(predicts_eps(lambda xt, t: xt, HALVES), unscaled)
 
 
 class Net(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ def check_accelerator(accelerator: Any) -> None:
     if precision not in ("no", "bf16"):
         raise ValueError(
             f'accelerator must have mixed_precision "no" or "bf16", got {precision!r}: nobody here '
-            'rescales its gradients; try: mixed_precision="no" and TrainConfig(bfloat16=True)'
+            'rescales its gradients; try: mixed_precision="no", TrainConfig(precision="float16")'
         )
 
 
@@ -57,7 +58,10 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
 
 
 def check_labels(name: str, y: Any, *, size: int, num_classes: int) -> None:
-    """Raise unless `y` is (size,) int64 in 0..num_classes-1: the null class is no label."""
+    """Raise unless `y` is (size,) int64 in 0..num_classes-1: the null class is no label.
+
+    Values are looked at only where that is free: on the CPU.
+    """
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (size,):
         raise ValueError(f"{name} must be an int64 tensor ({size},) or None, got {_described(y)}")
     if y.device.type == "cpu" and (int(y.min()) < 0 or int(y.max()) >= num_classes):
@@ -68,13 +72,14 @@ def check_labels(name: str, y: Any, *, size: int, num_classes: int) -> None:
         )
 
 
-def check_answer(eps_hat: Any, xt: Tensor) -> None:
-    """Raise unless the network's answer has the shape of what it was asked about."""
-    if not isinstance(eps_hat, Tensor) or eps_hat.shape != xt.shape:
-        raise ValueError(
-            f"net must answer with eps_hat, a tensor of the shape of xt, {tuple(xt.shape)}, got "
-            f"{_described(eps_hat)}"
-        )
+def fingerprint(images: Tensor, labels: Tensor | None) -> str:
+    """SHA-256 of the values, shapes and dtypes of a run's data."""
+    digest = hashlib.sha256()
+    for x in (images, labels):
+        digest.update(b"none" if x is None else f"{x.dtype} {tuple(x.shape)}".encode())
+        for part in () if x is None else x.split(4096):
+            digest.update(part.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _described(x: Any) -> str:

@@ -46,7 +46,7 @@ def recorded(sampler="ddim"):
     schedule = cosine_schedule(1000)
     images = torch.from_numpy(stand_in_images()[:, None] / 127.5 - 1)
     net = FiniteOracle(images, schedule=schedule)
-    return record(net, [f"picture {i}" for i in range(10)], schedule=schedule, sampler=sampler)
+    return record(net, [f"picture {i}" for i in range(10)], sampler=sampler)
 
 
 def make(name, **state):
@@ -300,7 +300,8 @@ def test_question_comes_first_and_opens_the_figure(show, name):
     canvas = shown.page.locator(".dmw-body canvas[role=img]").first
     assert not canvas.is_visible()
     shown.page.get_by_role("radio", name="βt").check()
-    shown.page.get_by_role("button", name="See the answer").click()
+    shown.page.get_by_role("button", name="Find out").click()
+    shown.page.get_by_role("button", name="Tell me").click()
     shown.settle()
     assert canvas.is_visible()
     assert shown.pixels(canvas).std() > 5

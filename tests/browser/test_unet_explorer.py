@@ -123,7 +123,7 @@ def test_time_and_bars_follow_their_controls(show, explorer):
     assert shown.numbers()["t"] == TIMES[TIMES.index(before["t"]) + 1]
     assert shown.numbers()["values"] != before["values"]
     slider = shown.page.get_by_role("slider", name="t", exact=True)
-    assert slider.get_attribute("aria-valuetext") == f"t = {shown.numbers()['t']}"
+    assert slider.get_attribute("aria-valuetext") == str(shown.numbers()["t"])
     for key, label in (("multiply_adds", "multiply-adds"), ("parameters", "parameters")):
         shown.page.get_by_label("Bars").select_option(label=label)
         shown.settle()

@@ -303,17 +303,33 @@ def test_prediction_comes_before_the_figure(show, option, verdict):
     shown = show(ForwardPlayer(stand_in_images(), predict=QUESTION))
     figure = shown.page.get_by_role("slider", name="t", exact=True)
     assert not figure.is_visible()
-    see = shown.page.get_by_role("button", name="See the answer")
+    see = shown.page.get_by_role("button", name="Find out")
     assert see.is_disabled()
     shown.page.get_by_role("radio", name=option).check()
     see.click()
     shown.settle()
     assert figure.is_visible()
     status = shown.page.locator(".dmw-ask [role=status]")
+    assert "Now find out" in status.inner_text()
+    assert "Each step multiplies" not in status.inner_text()  # first the reader looks
+    figure.focus()
+    shown.page.keyboard.press("ArrowRight")
     assert status.inner_text().startswith(verdict)
     assert "Each step multiplies" in status.inner_text()
     assert shown.get("predicted") == ["it grows", "it falls"].index(option)
     assert shown.pixels(main_picture(shown)).std() > 10
+
+
+def test_a_guess_stays_beside_the_figure_and_is_not_asked_again(show):
+    shown = show(ForwardPlayer(stand_in_images(), predict=QUESTION))
+    shown.page.get_by_role("radio", name="it grows").check()
+    shown.page.get_by_role("button", name="Find out").click()
+    shown.page.reload()
+    shown.settle()
+    assert shown.page.get_by_role("slider", name="t", exact=True).is_visible()
+    assert shown.page.get_by_role("button", name="Find out").count() == 0
+    assert shown.page.locator("label[data-guess]").inner_text().startswith("it grows")
+    assert "Each step multiplies" in shown.page.locator(".dmw-ask [role=status]").inner_text()
 
 
 def test_prediction_can_be_skipped(show):
@@ -321,6 +337,59 @@ def test_prediction_can_be_skipped(show):
     shown.page.get_by_role("button", name="Just show me").click()
     assert shown.page.get_by_role("slider", name="t", exact=True).is_visible()
     assert shown.get("predicted") == -2
+
+
+@pytest.mark.parametrize("names", [("ForwardPlayer", "ScheduleExplorer"),
+                                   ("ScheduleExplorer", "ForwardPlayer")])  # fmt: skip
+def test_a_second_widget_leaves_the_first_one_its_height(show, names):
+    """Each brings the shared style; a later copy must not undo an earlier widget's own."""
+    height = "Array.from(document.querySelectorAll('.dmw'), node => node.offsetHeight)"
+    alone = [show(make(name)).page.evaluate(height)[0] for name in names]
+    shown = show(*(make(name) for name in names))
+    assert shown.page.evaluate(height) == alone
+    assert shown.page.locator("style[data-dmw]").count() == 3  # the shared one, and one each
+
+
+def test_the_address_opens_a_figure_at_a_state(show):
+    shown = show(make("ForwardPlayer"), make("ForwardPlayer"))
+    page, go = shown.page, "hash => { location.hash = hash; }"
+    page.evaluate(go, "#fig-forward-player-2?t=400&schedule=cosine&image=3")
+    page.wait_for_function("() => document.querySelectorAll('.dmw')[1].dmw.model.get('t') === 400")
+    assert (shown.get("schedule", 1), shown.get("image", 1)) == ("cosine", 3)
+    assert (shown.get("t", 0), shown.get("schedule", 0)) == (250, "linear")
+    # What no control could set is ignored.
+    page.evaluate(go, "#fig-forward-player?t=4000&schedule=none&image=1.5&seed=x&noise=1")
+    shown.settle()
+    assert [shown.get(name) for name in ("t", "schedule", "image", "seed")] == [250, "linear", 0, 1]
+    page.get_by_role("button", name="Reset").last.click()
+    assert (shown.get("t", 1), shown.get("schedule", 1)) == (250, "linear")
+    shown.set(1, t=33)
+    page.get_by_role("button", name="Copy link").last.click()
+    assert "#fig-forward-player-2?t=33&schedule=linear&image=0&seed=1" in page.url
+
+
+ANNOUNCED = """() => {
+  window.heard = [];
+  const region = 'output, [role=status], [aria-live]:not([aria-live=off])';
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const node = (target.nodeType === 1 ? target : target.parentElement)?.closest(region);
+      if (node) window.heard.push(node.textContent);
+    }
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_drag_is_announced_once_when_it_rests(show):
+    shown = show(make("ScheduleExplorer"))
+    shown.page.evaluate(ANNOUNCED)
+    for t in range(100, 1000, 30):
+        shown.set(0, T=t)
+    shown.page.wait_for_timeout(1500)
+    heard = shown.page.evaluate("window.heard")
+    assert len(heard) <= 1
+    slider = shown.page.get_by_role("slider", name="T", exact=True)
+    assert slider.get_attribute("aria-valuetext") == "970"  # the name is not said twice
 
 
 # --- for everybody -------------------------------------------------------------------------
@@ -335,8 +404,11 @@ def test_axe_finds_nothing(show, theme, width):
     shown = show(*widgets, ask, told, theme=theme, viewport={"width": width, "height": 900})
     last = shown.page.locator(".dmw").last
     last.get_by_role("radio", name="it grows").check()
-    last.get_by_role("button", name="See the answer").click()
+    last.get_by_role("button", name="Find out").click()
+    last.get_by_role("button", name="Tell me").click()
+    shown.page.locator(".dmw").nth(1).scroll_into_view_if_needed()
     shown.set(1, T=50)  # the warning's colours
+    shown.settle()
     assert shown.page.locator("[data-warn]").count() == 1
     found = Axe().run(shown.page)
     assert found.violations_count == 0, found.generate_report()

@@ -137,7 +137,7 @@ WAYS = ("missing", "broken", "cut", "silently_cut", "wrong", "page", "mute", "st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_failure_leaves_nothing_and_names_file_address_and_mend(server, tmp_path, way):
+def test_a_failure_leaves_nothing_and_names_file_address_and_what_to_try(server, tmp_path, way):
     with pytest.raises(DataError) as caught:
         get(tmp_path / "cache", server.mirror(way))
     message = str(caught.value)

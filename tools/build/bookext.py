@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from cards import card_name, draw_card, tags
 from icons import shrink
+from lighten import lighten
 from pictures import thin
 from project import ROOT, book_url, owner_and_name, repository, toc_pages
 
@@ -81,6 +84,11 @@ def fix_page(app, pagename, templatename, context, doctree) -> None:
     """Drop what the pages must not load and set the buttons right."""
     context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
     context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
+    context["metatags"] = (
+        context.get("metatags", "")
+        + "\n    "
+        + tags(app, pagename, re.sub(r"<[^>]*>", "", context.get("title") or ""), doctree)
+    )
     # A role that WAI-ARIA 1.2 has given up, and that a list may not hold.
     body = context.get("body") or ""
     context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
@@ -110,8 +118,13 @@ def finish(app, exception) -> None:
         shutil.copytree(MODEL, Path(app.outdir) / "_static" / "model", dirs_exist_ok=True)
     for source_map in (Path(app.outdir) / "_static").rglob("*.map"):
         source_map.unlink()
+    for docname in sorted(app.env.found_docs):
+        title = app.env.titles[docname].astext()
+        name = card_name(docname, app.env.get_doctree(docname))
+        draw_card(Path(app.outdir) / "_static" / "cards" / f"{name}.png", title, app.config.project)
     shrink(Path(app.outdir))
     thin(Path(app.outdir))
+    lighten(Path(app.outdir))
 
 
 def set_options(app, config) -> None:

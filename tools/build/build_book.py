@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,10 @@ CACHE = ROOT / "_build" / ".jupyter_cache"
 
 
 def library_hash() -> str:
-    """SHA-256 over dmlib: the execution cache sees the chapters' cells, not the library."""
+    """SHA-256 over dmlib and figures.py: the execution cache sees the chapters' cells alone."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "dmlib").rglob("*")):
+    drawing = [ROOT / "tools" / "build" / "figures.py"]
+    for path in sorted([*(ROOT / "dmlib").rglob("*"), *drawing]):
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -45,12 +47,28 @@ def missing_pages() -> list[str]:
     ]
 
 
+def kernel_environment() -> dict[str, str]:
+    """The environment in which the chapters run: IPython shows figures as figures.py has it."""
+    directory = ROOT / "_build" / "ipython"
+    startup = directory / "profile_default" / "startup"
+    shutil.rmtree(directory, ignore_errors=True)
+    startup.mkdir(parents=True)
+    tools = str(Path(__file__).parent)
+    (startup / "show.py").write_text(
+        f"import sys\nsys.path.append({tools!r})\nimport figures\nfigures.install()\n"
+        "sys.path.remove(sys.path[-1])\ndel figures, sys\n"
+    )
+    config = startup.parent / "ipython_kernel_config.py"
+    config.write_text('c.InlineBackend.figure_formats = {"svg"}\n')
+    return os.environ | {"IPYTHONDIR": str(directory)}
+
+
 def main() -> int:
     """Build; return the exit status."""
     forget_stale_outputs()
     command = ["jupyter-book", "build", str(ROOT), "-W", "-n", "--keep-going"]
     status = subprocess.run(
-        [str(Path(sys.executable).parent / command[0]), *command[1:]]
+        [str(Path(sys.executable).parent / command[0]), *command[1:]], env=kernel_environment()
     ).returncode
     if status:
         print("The build failed: every warning is an error, see above.", file=sys.stderr)

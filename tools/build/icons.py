@@ -40,8 +40,6 @@ def shrink(html: Path) -> None:
     if not path.exists():
         return
     pages = [p for p in html.rglob("*.html") if "_static" not in p.parts]
-    scripts = [
-        p for p in (html / "_static").rglob("*.js") if p != path and "mathjax" not in p.parts
-    ]
+    scripts = [p for p in (html / "_static").rglob("*.js") if p != path]
     used = used_icons(p.read_text("utf-8", errors="ignore") for p in [*pages, *scripts])
     path.write_text(subset(path.read_text("utf-8"), used), "utf-8")

@@ -3,7 +3,8 @@
 To add a widget `Thing`:
 1. `thing.js`: an ES module that ends in `export default { render };`, with
    `function render({ model, el })` returning `frame({ model, el }, setting, build)`. The helpers
-   in `shared/*.js` are put in front of it, so it imports nothing.
+   in `shared/*.js` are put in front of it, so it imports nothing. The widget's own style sheet is
+   `layout` in its setting: the frame puts it into the document, once.
 2. `thing.py`: `class Thing(InteractiveFigure)` with `_module = "thing.js"`, its traits tagged
    `sync=True` (the state), an `__init__` that calls `super().__init__(data=…, predict=…, **state)`,
    and `_picture(figure)` and `_sentence()` for the readers without JavaScript.
@@ -15,6 +16,7 @@ a static page (`text/html`, where a small stand-in plays the model).
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 from dataclasses import asdict, dataclass
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _HERE = Path(__file__).parent
-_SHARED = ("style", "math", "dom", "controls", "canvas")
+_SHARED = ("style", "math", "dom", "frame", "predict", "address", "controls", "canvas")
 _DTYPES = ("uint8", "float16", "float32", "float64")
 _LIMIT = 300_000  # bytes of data a widget may hand over, in base64
 
@@ -153,12 +155,14 @@ class InteractiveFigure(anywidget.AnyWidget):
         # "<" is written \u003c, so that no text in the data can end the script element.
         state = json.dumps(self.state(), ensure_ascii=False).replace("<", "\\u003c")
         png = base64.b64encode(self.to_png()).decode()
+        # Not a module: it runs where it stands, so that nothing below it moves when it is there.
+        script = self._esm.replace("export default { render };", "")
         return (
-            f'<div class="dmw-host tex2jax_ignore mathjax_ignore" data-dmw-host="{name}">'
+            f'<div class="dmw-host" data-dmw-host="{name}">'
             f'<script type="application/json">{state}</script>'
             f'<noscript><img alt="{escape(self._sentence())}" src="data:image/png;base64,{png}">'
             f"</noscript></div>\n"
-            f'<script type="module">\n{self._esm}\nmountStatic("{name}", render);\n</script>'
+            f'<script>\n(() => {{\n{script}\nmountStatic("{name}", render);\n}})();\n</script>'
         )
 
     def __repr__(self) -> str:
@@ -173,3 +177,9 @@ class InteractiveFigure(anywidget.AnyWidget):
         if not (live and in_colab()):
             forms["text/html"] = self.to_html()
         return forms, metadata
+
+
+def on_cpu(net: Any) -> Any:
+    """The network that a figure computes with: a copy on the CPU, where it lies elsewhere."""
+    elsewhere = any(x.device.type != "cpu" for x in net.parameters())
+    return copy.deepcopy(net).to("cpu") if elsewhere else net

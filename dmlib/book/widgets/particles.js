@@ -19,7 +19,9 @@ function finiteMean(points, bar) {
       logits[i] = -(dx * dx + dy * dy) * scale;
       if (logits[i] > top) top = logits[i];
     }
-    let sum = 0, mx = 0, my = 0;
+    let sum = 0,
+      mx = 0,
+      my = 0;
     for (let i = 0; i < n; i++) {
       if (logits[i] - top < -45) continue; // less than a rounding error of the sum
       const w = Math.exp(logits[i] - top);
@@ -40,7 +42,11 @@ function mixtureMean(components, bar) {
       const V = bar * s * s + 1 - bar;
       const [dx, dy] = [x - root * mx, y - root * my];
       const pull = (root * s * s) / V;
-      return [Math.log(w) - Math.log(V) - (dx * dx + dy * dy) / (2 * V), mx + pull * dx, my + pull * dy];
+      return [
+        Math.log(w) - Math.log(V) - (dx * dx + dy * dy) / (2 * V),
+        mx + pull * dx,
+        my + pull * dy,
+      ];
     });
     const top = Math.max(...found.map(([log]) => log));
     let [sum, ex, ey] = [0, 0, 0];
@@ -54,13 +60,19 @@ function mixtureMean(components, bar) {
   };
 }
 
-/** x_{t-1} from x_t as x0_hat, eps_hat and fresh noise make it: dmlib's ddim_step and ddpm_step. */
+/** x_{t-1} from x_t as x0_hat, eps_hat and fresh noise make it: dmlib.steps.ddim and ddpm. */
 function weights(sampler, bar, bar_prev) {
-  if (sampler === "ddim") return { x: 0, x0: Math.sqrt(bar_prev), eps: Math.sqrt(1 - bar_prev), noise: 0 };
+  if (sampler === "ddim")
+    return { x: 0, x0: Math.sqrt(bar_prev), eps: Math.sqrt(1 - bar_prev), noise: 0 };
   const alpha = bar / bar_prev;
   const beta = 1 - alpha;
   const spread = Math.sqrt(((1 - bar_prev) / (1 - bar)) * beta);
-  return { x: 1 / Math.sqrt(alpha), x0: 0, eps: -beta / Math.sqrt(1 - bar) / Math.sqrt(alpha), noise: bar_prev < 1 ? spread : 0 };
+  return {
+    x: 1 / Math.sqrt(alpha),
+    x0: 0,
+    eps: -beta / Math.sqrt(1 - bar) / Math.sqrt(alpha),
+    noise: bar_prev < 1 ? spread : 0,
+  };
 }
 
 /** All particles at all times, [t][particle][x, y] flat; slot T is noise, slot 0 the end. */
@@ -91,13 +103,19 @@ function flowBack({ N, alphaBar, meanAt, sampler, seed }) {
 function render({ model, el }) {
   const { N, sets, components, beta, fresh } = model.get("_data");
   const { T, alphaBar } = tables(unpack(beta));
-  const data = Object.fromEntries(Object.entries(sets).map(([name, packed]) => [name, unpack(packed)]));
-  const meanFor = (name) => (bar) => (name === "mixture" ? mixtureMean(components, bar) : finiteMean(data[name], bar));
+  const data = Object.fromEntries(
+    Object.entries(sets).map(([name, packed]) => [name, unpack(packed)]),
+  );
+  const meanFor = (name) => (bar) =>
+    name === "mixture" ? mixtureMean(components, bar) : finiteMean(data[name], bar);
   let [last, paths] = ["", null];
   const now = () => {
-    const [t, name, sampler, seed] = ["t", "points", "sampler", "seed"].map((key) => model.get(key));
+    const [t, name, sampler, seed] = ["t", "points", "sampler", "seed"].map((key) =>
+      model.get(key),
+    );
     const asked = `${name} ${sampler} ${seed}`;
-    if (asked !== last) [last, paths] = [asked, flowBack({ N, alphaBar, meanAt: meanFor(name), sampler, seed })];
+    if (asked !== last)
+      [last, paths] = [asked, flowBack({ N, alphaBar, meanAt: meanFor(name), sampler, seed })];
     return { t, name, sampler, points: data[name], x: paths.subarray(t * 2 * N, (t + 1) * 2 * N) };
   };
   /** The score times sqrt(1 - alpha_bar_t), which is -eps_hat, at the knots of a grid: [x, y, u, v] each. */
@@ -118,7 +136,8 @@ function render({ model, el }) {
     let sum = 0;
     for (let i = 0; i < x.length; i += 2) {
       let best = Infinity;
-      for (let j = 0; j < points.length; j += 2) best = Math.min(best, (x[i] - points[j]) ** 2 + (x[i + 1] - points[j + 1]) ** 2);
+      for (let j = 0; j < points.length; j += 2)
+        best = Math.min(best, (x[i] - points[j]) ** 2 + (x[i + 1] - points[j + 1]) ** 2);
       sum += Math.sqrt(best);
     }
     return sum / N;
@@ -128,34 +147,82 @@ function render({ model, el }) {
     title: "Back from noise, with the exact score",
     label: "Interactive figure: particles in the plane flow back from noise",
     states: ["t", "points", "sampler", "seed"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
-    const plot = new Axes({ height: 300, left: 26 });
-    const table = facts({ bar: "*ᾱ*_t", noise: "noise √{1 − *ᾱ*_t}", near: "to the nearest data point" });
-    const verdict = h("p", { class: "dmw-verdict", role: "status" });
+    const plot = new Axes({ height: null, left: 26 });
+    const table = facts({
+      bar: "*ᾱ*_t",
+      noise: "noise √{1 − *ᾱ*_t}",
+      near: "to the nearest data point",
+    });
+    const verdict = h("p", { class: "dmw-verdict" });
     body.append(
-      h("style", null, LAYOUT),
-      h("div", { class: "pa-main" },
-        h("div", { class: "pa-left" },
-          legend(["blue", "particles *x*_t"], ["grey", "data"], ["orange", "score × √{1 − *ᾱ*_t} = −*ε̂*", true]), plot.node,
-          h("div", { class: "dmw-row" }, player(model, "t", { min: T, max: 0, seconds: 6, onStop }),
-            slider(model, "t", { label: "*t*", min: 0, max: T, width: "2.4em", falling: true }).node)),
-        h("div", { class: "pa-side" },
-          choice(model, "points", { label: "Data", options: Object.keys(sets).map((name) => [name, name]) }),
-          choice(model, "sampler", { label: "Step", options: { ddim: "DDIM, no noise added", ddpm: "DDPM, fresh noise" } }),
-          h("button", { type: "button", onclick: () => put(model, "seed", (model.get("seed") % 99) + 1) }, "New particles"),
-          table.node, verdict)),
-      rich(`The slider runs from *t* = ${T} on the left, noise, to *t* = 0 on the right, data. Thin lines: the way that some of the ${N} particles took. Arrows longer than their cell are cut.`, { class: "dmw-note" }));
+      h(
+        "div",
+        { class: "pa-main" },
+        h(
+          "div",
+          { class: "pa-left" },
+          legend(
+            ["blue", "particles *x*_t"],
+            ["grey", "data"],
+            ["orange", "score × √{1 − *ᾱ*_t} = −*ε̂*", true],
+          ),
+          plot.node,
+          h(
+            "div",
+            { class: "dmw-row" },
+            player(model, "t", { min: T, max: 0, seconds: 6, onStop }),
+            slider(model, "t", { label: "*t*", min: 0, max: T, width: "2.4em", falling: true })
+              .node,
+          ),
+        ),
+        h(
+          "div",
+          { class: "pa-side" },
+          choice(model, "points", {
+            label: "Data",
+            options: Object.keys(sets).map((name) => [name, name]),
+          }),
+          choice(model, "sampler", {
+            label: "Step",
+            options: { ddim: "DDIM, no noise added", ddpm: "DDPM, fresh noise" },
+          }),
+          h(
+            "button",
+            { type: "button", onclick: () => put(model, "seed", (model.get("seed") % 99) + 1) },
+            "New particles",
+          ),
+          table.node,
+          verdict,
+        ),
+      ),
+      rich(
+        `The slider runs from *t* = ${T} on the left, noise, to *t* = 0 on the right, data. Thin lines: the way that some of the ${N} particles took. Arrows longer than their cell are cut.`,
+        { class: "dmw-note" },
+      ),
+    );
 
     const arrows = (all) => {
       const { c } = plot;
       plot.clip(() => {
-        Object.assign(c, { strokeStyle: plot.color("orange"), lineWidth: 1.2, globalAlpha: 0.65, lineCap: "round" });
+        Object.assign(c, {
+          strokeStyle: plot.color("orange"),
+          lineWidth: 1.2,
+          globalAlpha: 0.65,
+          lineCap: "round",
+        });
         c.beginPath();
         for (const [x, y, u, v] of all) {
           const size = Math.hypot(u, v);
           const shrink = (0.92 * CELL * Math.min(1, size / 2.5)) / (size || 1);
-          const [x0, y0, x1, y1] = [plot.X(x), plot.Y(y), plot.X(x + shrink * u), plot.Y(y + shrink * v)];
+          const [x0, y0, x1, y1] = [
+            plot.X(x),
+            plot.Y(y),
+            plot.X(x + shrink * u),
+            plot.Y(y + shrink * v),
+          ];
           const [dx, dy] = [(x1 - x0) * 0.3, (y1 - y0) * 0.3];
           c.moveTo(x0, y0);
           c.lineTo(x1, y1);
@@ -170,40 +237,61 @@ function render({ model, el }) {
     const column = (flat, d) => Array.from({ length: flat.length / 2 }, (_, i) => flat[2 * i + d]);
     const draw = () => {
       const { t, name, sampler, points, x } = now();
-      plot.height = plot.node.clientWidth - 8; // the box is a square: 26 + 12 at its sides, 8 + 22 above and below
-      plot.canvas.style.height = `${plot.height}px`;
-      plot.begin({ xlim: [-EDGE, EDGE], ylim: [-EDGE, EDGE], xticks: [-2, 0, 2], yticks: [-2, 0, 2] });
+      plot.begin({
+        xlim: [-EDGE, EDGE],
+        ylim: [-EDGE, EDGE],
+        xticks: [-2, 0, 2],
+        yticks: [-2, 0, 2],
+      });
       plot.dots(column(points, 0), column(points, 1), { color: "grey", radius: 4, alpha: 0.6 });
       arrows(field(t, name));
       const steps = Array.from({ length: T - t + 1 }, (_, k) => T - k);
       const trail = (i, d) => steps.map((s) => paths[2 * (s * N + i) + d]);
-      plot.lines(Array.from({ length: TRAILS[sampler] }, (_, i) => [trail(i, 0), trail(i, 1)]), sampler === "ddim" ? { width: 1.7, alpha: 0.75 } : { width: 1.1, alpha: 0.6 });
+      plot.lines(
+        Array.from({ length: TRAILS[sampler] }, (_, i) => [trail(i, 0), trail(i, 1)]),
+        sampler === "ddim" ? { width: 1.7, alpha: 0.75 } : { width: 1.1, alpha: 0.6 },
+      );
       plot.clip(() => plot.dots(column(x, 0), column(x, 1), { radius: 2.6, alpha: 0.95 }));
       const near = nearest(x, points);
-      table.set({ bar: number(alphaBar[t], 4), noise: number(Math.sqrt(1 - alphaBar[t])), near: number(near) });
+      table.set({
+        bar: number(alphaBar[t], 4),
+        noise: number(Math.sqrt(1 - alphaBar[t])),
+        near: number(near),
+      });
       verdict.replaceChildren(rich(say(t, name, near)));
-      plot.describe(`${N} particles at t = ${t} of ${T} on their way from noise to the ${name}; mean distance to the nearest data point ${number(near)}`);
+      plot.describe(
+        `${N} particles at t = ${t} of ${T} on their way from noise to the ${name}; mean distance to the nearest data point ${number(near)}`,
+      );
     };
     const say = (t, name, near) => {
-      if (t && name === "mixture") return "The denoiser knows the *law*, three round heaps. The grey points are there to compare with.";
-      if (t) return `The denoiser knows the ${data[name].length / 2} grey points, and nothing else.`;
+      if (t && name === "mixture")
+        return "The denoiser knows the *law*, three round heaps. The grey points are there to compare with.";
+      if (t)
+        return `The denoiser knows the ${data[name].length / 2} grey points, and nothing else.`;
       const both = `On average a particle ends ${number(near)} from a data point; a new point of the law would lie ${number(fresh[name])} from one.`;
-      return name === "mixture" ? `${both} So these *are* new points.`
+      return name === "mixture"
+        ? `${both} So these *are* new points.`
         : `${both} Exact for these points means: learned by heart.`;
     };
     const numbers = () => {
       const { t, name, points, x } = now();
-      return { t, paths: Array.from(paths), x: Array.from(x), field: field(t, name), near: nearest(x, points) };
+      return {
+        t,
+        paths: Array.from(paths),
+        x: Array.from(x),
+        field: field(t, name),
+        near: nearest(x, points),
+      };
     };
     return { draw, numbers };
   });
 }
 
 const LAYOUT = `
-.pa-main { display:grid; gap:1rem 1.4rem; align-items:center; } .pa-left { min-width:0; display:grid; gap:.3rem; }
-.pa-side { display:grid; gap:.7rem; justify-items:start; align-content:center; } .pa-side > :is(dl,p) { width:100%; }
+.pa-main { display:grid; gap:calc(1*var(--r)) calc(1.4*var(--r)); align-items:center; } .pa-left { min-width:0; display:grid; gap:calc(.3*var(--r)); }
+.pa-side { display:grid; gap:calc(.7*var(--r)); justify-items:start; align-content:center; } .pa-side > :is(dl,p) { width:100%; }
 .pa-side .dmw-facts { grid-template-columns:1fr 1fr; } .pa-side .dmw-facts > :last-child { grid-column:1 / -1; }
-@container (min-width:40rem) { .pa-main { grid-template-columns:minmax(0,31rem) minmax(15rem,1fr); } }
+@container (min-width:40rem) { .pa-main { grid-template-columns:minmax(0,calc(31*var(--r))) minmax(calc(15*var(--r)),1fr); } }
 `;
 
 export default { render };

@@ -45,30 +45,80 @@ function render({ model, el }) {
     title: "A network at work: from noise to a picture",
     label: "Interactive figure: recorded samples of a network over time",
     states: ["step", "sample"],
+    layout: LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
-    const [big, clean, field] = [picture(side, "x_t"), picture(side, "predicted picture"), picture(side, "predicted noise")];
-    const [a, b] = [h("strong", { style: "color:var(--blue)" }), h("strong", { style: "color:var(--orange)" })];
-    const table = facts({ step: "step", bar: "*ᾱ*_t", moved: "*x̂*_0 moved since the last step by" });
+    const [big, clean, field] = [
+      picture(side, "x_t"),
+      picture(side, "predicted picture"),
+      picture(side, "predicted noise"),
+    ];
+    const [a, b] = [
+      h("strong", { style: "color:var(--blue)" }),
+      h("strong", { style: "color:var(--orange)" }),
+    ];
+    const table = facts({
+      step: "step",
+      bar: "*ᾱ*_t",
+      moved: "*x̂*_0 moved since the last step by",
+    });
     const group = `dmw-${Math.random().toString(36).slice(2)}`;
     const cells = names.map((name, i) => {
-      const [top, below] = [h("canvas", { width: side, height: side, "aria-hidden": "true" }), h("canvas", { width: side, height: side, "aria-hidden": "true" })];
+      const [top, below] = [
+        h("canvas", { width: side, height: side, "aria-hidden": "true" }),
+        h("canvas", { width: side, height: side, "aria-hidden": "true" }),
+      ];
       const input = h("input", { type: "radio", name: group, value: i, "aria-label": name });
-      return { top, below, input, node: h("label", { class: "rv-cell dmw-thumb", title: name }, input, top, below, h("span", { "aria-hidden": "true" }, name.replace("/", "/\u200b"))) };
+      return {
+        top,
+        below,
+        input,
+        node: h(
+          "label",
+          { class: "rv-cell dmw-thumb", title: name },
+          input,
+          top,
+          below,
+          h("span", { "aria-hidden": "true" }, name.replace("/", "/\u200b")),
+        ),
+      };
     });
-    const all = h("fieldset", { onchange: (e) => put(model, "sample", Number(e.target.value)) },
-      h("legend", null, rich("All samples at this *t*: above *x*_t, below *x̂*_0. Choose one.")), h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)));
+    const all = h(
+      "fieldset",
+      { onchange: (e) => put(model, "sample", Number(e.target.value)) },
+      h("legend", null, rich("All samples at this *t*: above *x*_t, below *x̂*_0. Choose one.")),
+      h("div", { class: "rv-all" }, ...cells.map((cell) => cell.node)),
+    );
     body.append(
-      h("style", null, LAYOUT),
-      h("div", { class: "rv-sum" },
+      h(
+        "div",
+        { class: "rv-sum" },
         h("figure", null, big, h("figcaption", null, rich("*x*_t"))),
         h("span", null, "="),
-        h("figure", null, h("div", { class: "rv-term" }, a, " ×", clean), h("figcaption", null, rich("picture *x̂*_0"))),
+        h(
+          "figure",
+          null,
+          h("div", { class: "rv-term" }, a, " ×", clean),
+          h("figcaption", null, rich("picture *x̂*_0")),
+        ),
         h("span", null, "+"),
-        h("figure", null, h("div", { class: "rv-term" }, b, " ×", field), h("figcaption", null, rich("noise *ε̂*")))),
-      h("div", { class: "dmw-row" }, player(model, "step", { min: 0, max: steps, seconds: 6, onStop }),
-        slider(model, "step", { label: "*t*", min: 0, max: steps, format: (k) => times[k] }).node),
-      table.node, all, rich(about, { class: "dmw-note" }));
+        h(
+          "figure",
+          null,
+          h("div", { class: "rv-term" }, b, " ×", field),
+          h("figcaption", null, rich("noise *ε̂*")),
+        ),
+      ),
+      h(
+        "div",
+        { class: "dmw-row" },
+        player(model, "step", { min: 0, max: steps, seconds: 6, onStop }),
+        slider(model, "step", { label: "*t*", min: 0, max: steps, format: (k) => times[k] }).node,
+      ),
+      table.node,
+      all,
+      rich(about, { class: "dmw-note" }),
+    );
 
     const draw = () => {
       const [k, chosen] = [model.get("step"), model.get("sample")];
@@ -77,10 +127,23 @@ function render({ model, el }) {
       drawGrey(clean, x0At(k, chosen));
       drawGrey(field, at(eps, k, chosen));
       [a.textContent, b.textContent] = [signal, noisy];
-      big.setAttribute("aria-label", `${names[chosen]}: x_t at t = ${times[k]}, ${signal} times the predicted picture plus ${noisy} times the predicted noise`);
-      clean.setAttribute("aria-label", `${names[chosen]}: the picture that the network sees in x_t at t = ${times[k]}`);
-      field.setAttribute("aria-label", `${names[chosen]}: the noise that the network sees in x_t at t = ${times[k]}`);
-      table.set({ step: `${k} of ${steps}`, bar: number(bars[k], 4), moved: number(moves[chosen][k]) });
+      big.setAttribute(
+        "aria-label",
+        `${names[chosen]}: x_t at t = ${times[k]}, ${signal} times the predicted picture plus ${noisy} times the predicted noise`,
+      );
+      clean.setAttribute(
+        "aria-label",
+        `${names[chosen]}: the picture that the network sees in x_t at t = ${times[k]}`,
+      );
+      field.setAttribute(
+        "aria-label",
+        `${names[chosen]}: the noise that the network sees in x_t at t = ${times[k]}`,
+      );
+      table.set({
+        step: `${k} of ${steps}`,
+        bar: number(bars[k], 4),
+        moved: number(moves[chosen][k]),
+      });
       for (const [i, cell] of cells.entries()) {
         drawGrey(cell.top, at(x, k, i));
         drawGrey(cell.below, x0At(k, i));
@@ -89,8 +152,15 @@ function render({ model, el }) {
     };
     const numbers = () => {
       const [k, chosen] = [model.get("step"), model.get("sample")];
-      return { t: times[k], alpha_bar: bars[k], moved: k ? moves[chosen][k] : null, xt: Array.from(at(x, k, chosen)),
-        x0_hat: Array.from(x0At(k, chosen)), eps_hat: Array.from(at(eps, k, chosen)), all: Array.from(x.subarray(k * size, (k + 1) * size)) };
+      return {
+        t: times[k],
+        alpha_bar: bars[k],
+        moved: k ? moves[chosen][k] : null,
+        xt: Array.from(at(x, k, chosen)),
+        x0_hat: Array.from(x0At(k, chosen)),
+        eps_hat: Array.from(at(eps, k, chosen)),
+        all: Array.from(x.subarray(k * size, (k + 1) * size)),
+      };
     };
     return { draw, numbers };
   });
@@ -98,16 +168,16 @@ function render({ model, el }) {
 
 const LAYOUT = `
 .rv-sum { display:grid; grid-template-columns:repeat(2,minmax(0,1fr) auto) minmax(0,1fr);
-  gap:.7rem; align-items:end; font-size:1.3rem; max-width:38rem; margin:0 auto; width:100%; }
-.rv-sum figure { margin:0; text-align:center; } .rv-sum figcaption { font-size:1rem; margin-top:.3rem; color:var(--ink); }
-.rv-sum > span { align-self:center; } .rv-term { font-size:1rem; } .rv-term canvas { margin-top:.3rem; }
-.rv-all { display:grid; grid-template-columns:repeat(auto-fit,minmax(3.6rem,1fr)); gap:.6rem .45rem; }
-.dmw .rv-cell { flex-direction:column; gap:.25rem; max-width:none; align-items:stretch; justify-content:start; }
-.rv-cell span { font-size:.75rem; line-height:1.2; text-align:center; color:var(--soft); overflow-wrap:anywhere; }
+  gap:calc(.7*var(--r)); align-items:end; font-size:calc(1.3*var(--r)); max-width:calc(38*var(--r)); margin:0 auto; width:100%; }
+.rv-sum figure { margin:0; text-align:center; } .rv-sum figcaption { font-size:calc(1*var(--r)); margin-top:calc(.3*var(--r)); color:var(--ink); }
+.rv-sum > span { align-self:center; } .rv-term { font-size:calc(1*var(--r)); } .rv-term canvas { margin-top:calc(.3*var(--r)); }
+.rv-all { display:grid; grid-template-columns:repeat(auto-fit,minmax(calc(3.6*var(--r)),1fr)); gap:calc(.6*var(--r)) calc(.45*var(--r)); }
+.dmw .rv-cell { flex-direction:column; gap:calc(.25*var(--r)); max-width:none; align-items:stretch; justify-content:start; }
+.rv-cell span { font-size:calc(.75*var(--r)); line-height:1.2; text-align:center; color:var(--soft); overflow-wrap:anywhere; }
 .rv-cell input:checked ~ canvas { border-color:var(--panel); box-shadow:0 0 0 2.5px var(--blue); }
 .rv-cell input:checked ~ span { color:var(--ink); font-weight:600; }
 .rv-cell input:focus-visible ~ canvas { outline:3px solid var(--blue); outline-offset:2px; }
-@container (max-width:30rem) { .rv-sum { gap:.4rem; font-size:1.05rem; } .rv-sum figcaption,.rv-term { font-size:.85rem; } }
+@container (max-width:30rem) { .rv-sum { gap:calc(.4*var(--r)); font-size:calc(1.05*var(--r)); } .rv-sum figcaption,.rv-term { font-size:calc(.85*var(--r)); } }
 `;
 
 export default { render };

@@ -1,5 +1,22 @@
 // The buttons of a run: load the network when asked, walk, pause, cancel, and clean up.
 
+/** All that a run depends on, as one text. */
+const knobsOf = (model) =>
+  [
+    "start",
+    "sampler",
+    "eta",
+    "steps",
+    "label",
+    "guidance_scale",
+    "clip",
+    "seed",
+    "t_start",
+    "drawing",
+  ]
+    .map((name) => model.get(name))
+    .join("|");
+
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 /**
@@ -12,7 +29,13 @@ function generator({ source, model, world, live, onStop, onRun }) {
   const cancel = h("button", { type: "button" }, "Cancel");
   const bar = h("progress", { "aria-label": "Progress", max: 1, value: 0 });
   const status = h("p", { class: "dmw-note", role: "status" });
-  const node = h("div", { class: "sm-engine" }, h("div", { class: "dmw-row" }, go, pause, cancel), bar, status);
+  const node = h(
+    "div",
+    { class: "sm-engine" },
+    h("div", { class: "dmw-row" }, go, pause, cancel),
+    bar,
+    status,
+  );
   let net = null; // while one is loaded or loading
   let place = null; // { root, manifest } of the book's files
   let ways = []; // to compute here, the first is taken
@@ -22,16 +45,27 @@ function generator({ source, model, world, live, onStop, onRun }) {
   let loaded = 0; // bytes so far
   let state = "waiting"; // looking, ready, unable, loading, running, paused
   let token = null; // of the run under way
+  let knobs = ""; // of the last run
+  let fetched = false; // whether the browser has all the files by now
   let idle = 0;
   let resume = () => {};
 
   const say = (text) => status.textContent === note + text || (status.textContent = note + text);
   const size = () => (place ? place.manifest.runtimes[ways[0].files].bytes.all : 0);
   const where = () => (live ? "in the kernel" : PLACES[ways[0].provider]);
+  const stale = h("p", { class: "dmw-note sm-stale", hidden: true });
+  node.append(stale);
+  stale.textContent =
+    "Changed since this run: the pictures show the earlier settings. Generate again.";
   const show = () => {
+    stale.hidden = !knobs || knobs === knobsOf(model);
     const busy = ["loading", "running", "paused"].includes(state);
     go.disabled = busy || state === "unable" || state === "looking";
-    go.replaceChildren(h("span", { "aria-hidden": "true" }, "▶ "), "Generate", live || net || !size() ? "" : ` (loads ${megabytes(size())} first)`);
+    go.replaceChildren(
+      h("span", { "aria-hidden": "true" }, "▶ "),
+      "Generate",
+      live || net || fetched || !size() ? "" : ` (loads ${megabytes(size())} first)`,
+    );
     pause.hidden = cancel.hidden = bar.hidden = !busy;
     pause.disabled = state === "loading";
     pause.replaceChildren(state === "paused" ? "Resume" : "Pause");
@@ -52,16 +86,19 @@ function generator({ source, model, world, live, onStop, onRun }) {
     // The worker's own reasons ("it …") are for readers; the runtime's are long, and for the console.
     const why = message.startsWith("it ") ? ` (${message})` : "";
     if (!why) console.warn(message);
-    if (provider === "webgpu") note = `Your graphics chip failed${why}, so the processor computes. `;
+    if (provider === "webgpu")
+      note = `Your graphics chip failed${why}, so the processor computes. `;
     say("");
   };
   const begin = async () => {
     if (net) return;
     loaded = 0;
-    if (!live) say(`Loading the runtime and the model, ${megabytes(size())}, from this book …`);
+    const from = fetched ? "what the browser has kept" : `${megabytes(size())} from this book`;
+    if (!live) say(`Loading the runtime and the model, ${from} …`);
     const make = (way) => browserNet(place, way, { ...world, tell });
     net = live ? kernelNet(source) : steadyNet(ways, { make, gaveUp });
     off = (await net.loaded) ?? null;
+    fetched = true;
   };
   /** Awaited before and after every call of the network: waits while paused, throws when cancelled. */
   const gateFor = (mine) => async () => {
@@ -79,11 +116,22 @@ function generator({ source, model, world, live, onStop, onRun }) {
       if (token !== mine) return;
       enter("running");
       const plan = planOf(model, world);
-      run = { times: plan.times, seed: plan.seed, moments: [], ms: [], total: 0, calls: 0, kind: "live" };
+      knobs = knobsOf(model);
+      run = {
+        times: plan.times,
+        seed: plan.seed,
+        moments: [],
+        ms: [],
+        total: 0,
+        calls: 0,
+        kind: "live",
+      };
       changed = false;
       say(working());
       await walk(run, plan, gateFor(mine));
-      say(`Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.total / 1000, 1)} s, ${where()}. Drag “step” to look back.`);
+      say(
+        `Done: ${plan.times.length - 1} steps, ${run.calls} calls of the network in ${number(run.total / 1000, 1)} s, ${where()}. Drag “step” to look back.`,
+      );
     } catch (error) {
       if (token !== mine) return;
       release();
@@ -93,7 +141,10 @@ function generator({ source, model, world, live, onStop, onRun }) {
     idle = setTimeout(() => (release(), show()), IDLE);
     enter("ready");
   };
-  const working = () => (live ? "The kernel computes." : `Your browser computes, ${where()}, in a worker beside the page.`);
+  const working = () =>
+    live
+      ? "The kernel computes."
+      : `Your browser computes, ${where()}, in a worker beside the page.`;
   const walk = async (run, plan, gate) => {
     const last = plan.times.length - 1;
     let spent = 0; // ms in the network since the last step
@@ -133,10 +184,15 @@ function generator({ source, model, world, live, onStop, onRun }) {
     enter("running");
     return resume();
   });
-  cancel.addEventListener("click", () => (stop(), say("Cancelled; the worker is gone."), enter("ready")));
+  cancel.addEventListener(
+    "click",
+    () => (stop(), say("Cancelled; the worker is gone."), enter("ready")),
+  );
   onStop(stop);
 
-  const unable = (why) => (say(`Here you see a recorded run, as ${why}. Drag “step” to look through it.`), enter("unable"));
+  const unable = (why) => (
+    say(`Here you see a recorded run, as ${why}. Drag “step” to look through it.`), enter("unable")
+  );
   const look = async () => {
     const why = whyNot(world);
     if (why) return unable(why);
@@ -144,7 +200,9 @@ function generator({ source, model, world, live, onStop, onRun }) {
     try {
       ways = await waysHere();
       place = await readManifest();
-      say("You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.");
+      say(
+        "You see a recorded run. Nothing has been loaded yet; what is loaded comes from this book and stays in your browser.",
+      );
       return enter("ready");
     } catch (error) {
       return unable(error.message);

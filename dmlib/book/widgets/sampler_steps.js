@@ -3,7 +3,9 @@
 
 /** steps + 1 whole numbers from `from` down to 0, evenly spaced (dmlib.sampling.spaced_times). */
 function spacedTimes(from, steps) {
-  return Array.from({ length: steps + 1 }, (_, k) => Math.floor((2 * from * (steps - k) + steps) / (2 * steps)));
+  return Array.from({ length: steps + 1 }, (_, k) =>
+    Math.floor((2 * from * (steps - k) + steps) / (2 * steps)),
+  );
 }
 
 /** Noise number k of a run of `n` pixels: k = 0 is where it starts, k >= 1 belongs to step k. */
@@ -33,7 +35,7 @@ function epsFromV(v, xt, bar_t) {
   return each(xt, (x, i) => noise * x + signal * v[i]);
 }
 
-/** DDPM: a sample of p(x_prev | x_t), with variance beta_tilde (dmlib.steps.ddpm_step). */
+/** DDPM: a sample of p(x_prev | x_t), with variance beta_tilde (dmlib.steps.ddpm). */
 function ddpmStep(xt, eps, noise, { t, tPrev, bar }) {
   const alpha = bar[t] / bar[tPrev];
   const beta = 1 - alpha;
@@ -42,26 +44,30 @@ function ddpmStep(xt, eps, noise, { t, tPrev, bar }) {
   return each(xt, (x, i) => (x - pull * eps[i]) / root + (sigma && sigma * noise[i]));
 }
 
-/** DDIM: the network's x_0, noised again to the level of t_prev (dmlib.steps.ddim_step). */
+/** DDIM: the network's x_0, noised again to the level of t_prev (dmlib.steps.ddim). */
 function ddimStep(xt, eps, noise, { t, tPrev, bar, eta }) {
   const x0 = x0FromEps(eps, xt, bar[t]);
-  const sigma = eta * Math.sqrt((1 - bar[tPrev]) / (1 - bar[t])) * Math.sqrt(1 - bar[t] / bar[tPrev]);
+  const sigma =
+    eta * Math.sqrt((1 - bar[tPrev]) / (1 - bar[t])) * Math.sqrt(1 - bar[t] / bar[tPrev]);
   const [signal, rest] = [Math.sqrt(bar[tPrev]), Math.sqrt(1 - bar[tPrev] - sigma ** 2)];
   return each(x0, (x, i) => signal * x + rest * eps[i] + (sigma && sigma * noise[i]));
 }
 
-/** DPM-Solver++(2M): a step that remembers the last x0_hat (dmlib.steps.DPMSolver). */
+/** DPM-Solver++(2M): a step that remembers the last x0_hat (dmlib.steps.dpm_solver). */
 function dpmSolver() {
   let before = null;
   const lambda = (bar, t) => Math.log(bar[t] / (1 - bar[t])) / 2;
-  return (xt, eps, noise, { t, tPrev, bar }) => {
+  return (xt, eps, _noise, { t, tPrev, bar }) => {
     const x0 = x0FromEps(eps, xt, bar[t]);
     const h = lambda(bar, tPrev) - lambda(bar, t);
     const second = before && before.tPrev === t && tPrev > 0;
     const r = second && (lambda(bar, t) - lambda(bar, before.t)) / h;
     const D = second ? each(x0, (x, i) => x + (x - before.x0[i]) / (2 * r)) : x0;
     before = { t, tPrev, x0 };
-    const [shrink, pull] = [Math.sqrt((1 - bar[tPrev]) / (1 - bar[t])), Math.sqrt(bar[tPrev]) * Math.expm1(-h)];
+    const [shrink, pull] = [
+      Math.sqrt((1 - bar[tPrev]) / (1 - bar[t])),
+      Math.sqrt(bar[tPrev]) * Math.expm1(-h),
+    ];
     return each(xt, (x, i) => shrink * x - pull * D[i]);
   };
 }

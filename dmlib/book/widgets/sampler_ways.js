@@ -22,7 +22,9 @@ async function hasChip(forced) {
     const asked = navigator.gpu?.requestAdapter();
     const adapter = await (forced ? asked : Promise.race([asked, late]));
     // A chip that the processor imitates is slower than the processor itself.
-    return Boolean(adapter && (forced || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)));
+    return Boolean(
+      adapter && (forced || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)),
+    );
   } catch {
     return false;
   }
@@ -54,7 +56,11 @@ function steadyNet(ways, { make, gaveUp }) {
     stopped = true;
     net.stop();
   };
-  return { predict: (...question) => through((now) => now.predict(...question)), stop, loaded: through((_, proof) => proof) };
+  return {
+    predict: (...question) => through((now) => now.predict(...question)),
+    stop,
+    loaded: through((_, proof) => proof),
+  };
 }
 
 /** The question whose answer is known (tools/build/export_onnx.py), asked for as many pictures as a run has. */

@@ -15,7 +15,7 @@ from dmlib.book.chapters.introduction.understand import CALL_SECONDS
 from dmlib.book.chapters.kernel.build import CLIP
 from dmlib.book.chapters.kernel.open import _means
 from dmlib.book.chapters.reverse.understand import _toy
-from dmlib.book.chapters.training.open import Denoiser
+from dmlib.book.chapters.training.open import Net
 from dmlib.book.chapters.unet.count import PARTS
 from dmlib.book.chapters.unet.understand import CHANNELS_MIDDLE, PERIOD, SIZE, STEPS, WIDTHS
 from dmlib.forward import q_posterior, q_step
@@ -299,7 +299,7 @@ def training_9(net: Any, xt: Tensor, t: Tensor, y: Tensor, guidance_scale: float
     return guidance_scale * both[0] + (1 - guidance_scale) * both[1]
 
 
-def training_14(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
+def training_14(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
     # One linear fit of the waves' weights: no loop at all.
     state, bar = generator.get_state(), schedule.alpha_bar.float()[:, None]
 

@@ -65,8 +65,10 @@ def _cells(book: PublishedBook, docname: str, cells: list) -> Iterator[NotebookN
         tags = set(cell.metadata.get("tags", []))
         if converter.in_solution or "solution" in tags:
             continue
-        yield new_code_cell(cell.source, metadata=_code_metadata(tags))
         figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure:  # code that plots is folded on the page; whoever opens a notebook wants it
+            tags.discard("hide-input")
+        yield new_code_cell(cell.source, metadata=_code_metadata(tags))
         if figure:
             caption = converter.caption(figure.get("name", ""), figure.get("caption", ""))
             yield new_markdown_cell(caption)

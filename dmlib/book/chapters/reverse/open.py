@@ -31,7 +31,8 @@ class _Counted:
 
     def __call__(self, xt: Tensor, t: int | Tensor) -> Tensor:
         self.calls += 1
-        return self._net(xt, t if isinstance(t, Tensor) else int(t))  # NumPy's numbers, too
+        t = t if isinstance(t, Tensor) else int(t)  # NumPy's numbers, too
+        return self._net(xt, t).eps_hat
 
 
 def _toy(generator: Generator) -> GaussianMixture:

@@ -51,7 +51,7 @@ def _measure(train: Callable[..., Any], generator: Generator) -> dict[str, float
         if eps_hat.shape != xt.shape:
             raise WrongForm(f"net(xt, t) has shape {tuple(eps_hat.shape)}, not {tuple(xt.shape)}.")
         key = f"loss above the exact denoiser's, {name}"
-        excess[key] = float((eps_hat - oracle(xt, t)).square().mean())
+        excess[key] = float((eps_hat - oracle(xt, t).eps_hat).square().mean())
     return excess
 
 
@@ -69,26 +69,29 @@ def _warm_up() -> None:
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+Net = Callable[[Tensor, Tensor], Tensor]
 
 
-def _nearest(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
+def _nearest(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
     # What a network would answer that has memorised the data.
-    return FiniteOracle(x0, schedule=schedule)
-
-
-def _predicts_x0(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
-    return FiniteOracle(x0, schedule=schedule).x0_hat
-
-
-def _weak_halfway(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
     oracle = FiniteOracle(x0, schedule=schedule)
-    return lambda xt, t: (1 - 0.5 * ((t - 500).abs() < 200).float()[:, None]) * oracle(xt, t)
+    return lambda xt, t: oracle(xt, t).eps_hat
 
 
-def _late_times_only(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Denoiser:
+def _predicts_x0(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
     oracle = FiniteOracle(x0, schedule=schedule)
-    return lambda xt, t: oracle(xt, t.clamp(min=450))
+    return lambda xt, t: oracle(xt, t).x0_hat
+
+
+def _weak_halfway(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
+    oracle = FiniteOracle(x0, schedule=schedule)
+    weak = lambda t: 1 - 0.5 * ((t - 500).abs() < 200).float()[:, None]  # noqa: E731
+    return lambda xt, t: weak(t) * oracle(xt, t).eps_hat
+
+
+def _late_times_only(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
+    oracle = FiniteOracle(x0, schedule=schedule)
+    return lambda xt, t: oracle(xt, t.clamp(min=450)).eps_hat
 
 
 TRAIN = Open(

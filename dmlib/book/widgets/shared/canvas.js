@@ -12,9 +12,25 @@ function drawGrey(canvas, values) {
   context.putImageData(image, 0, 0);
 }
 
-/** A picture of `side` x `side` pixels with a name for those who do not see it. */
-function picture(side, label) {
-  return h("canvas", { class: "dmw-pixels", width: side, height: side, role: "img", "aria-label": label });
+/** The same in colour: red, green and blue of each pixel, one after the other. */
+function drawColor(canvas, values) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const level = (v) => Math.round((Math.min(1, Math.max(-1, v)) + 1) * 127.5);
+  for (let i = 0, k = 0; k < values.length; i += 4, k += 3)
+    image.data.set([level(values[k]), level(values[k + 1]), level(values[k + 2]), 255], i);
+  context.putImageData(image, 0, 0);
+}
+
+/** A picture of `width` x `height` pixels with a name for those who do not see it. */
+function picture(width, label, height = width) {
+  return h("canvas", {
+    class: "dmw-pixels",
+    width,
+    height,
+    role: "img",
+    "aria-label": label,
+  });
 }
 
 /** "nice" ticks covering [low, high]. */
@@ -23,16 +39,39 @@ function ticks(low, high, count = 5) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+    found.push(i * step);
   return found;
 }
 
 class Axes {
-  /** @param height in CSS pixels; labels in the markup of rich(). */
+  #colors = {};
+  #dark = null;
+  #texts = {};
+
+  /**
+   * @param height in CSS pixels, or null for a square box (26 + 12 at its sides, 8 + 22 above and
+   *   below); labels in the markup of rich().
+   */
   constructor({ height, x = "", y = "", label = "", left = 44 }) {
-    Object.assign(this, { height, xLabel: x, yLabel: y, left });
-    this.canvas = h("canvas", { role: "img", "aria-label": plain(label), style: `height:${height}px` });
-    this.node = h("div", { class: "dmw-plot" }, this.canvas);
+    Object.assign(this, { height, xLabel: x, yLabel: y, left, square: height === null });
+    this.canvas = h("canvas", {
+      role: "img",
+      "aria-label": plain(label),
+      style: this.square ? "height:calc(100cqw - 8px)" : `height:${height}px`,
+    });
+    this.node = h("div", { class: "dmw-plot", "data-square": this.square }, this.canvas);
+    // Asked for at every frame, the width would make the browser lay out the page at every frame.
+    new ResizeObserver(([entry]) => (this.width = entry.contentRect.width)).observe(this.node);
+  }
+
+  /** A colour of the theme by its name, or a colour of its own; looked up once for each theme. */
+  color(name) {
+    return (this.#colors[name] ??= this.#style().getPropertyValue(`--${name}`) || name);
+  }
+
+  #style() {
+    return getComputedStyle(this.canvas);
   }
 
   /** What the picture shows now, for those who do not see it. */
@@ -43,43 +82,72 @@ class Axes {
   /** Clear, fit the canvas to its box, set the limits, draw grid, ticks and labels. */
   begin({ xlim, ylim, xticks, yticks, xformat, yformat }) {
     const ratio = window.devicePixelRatio || 1;
-    this.width = this.node.clientWidth;
+    this.width ||= this.node.clientWidth;
+    if (this.square) this.height = this.width - 8;
     const [w, hgt] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== hgt) Object.assign(this.canvas, { width: w, height: hgt });
+    if (this.canvas.width !== w || this.canvas.height !== hgt)
+      Object.assign(this.canvas, { width: w, height: hgt });
     const c = (this.c = this.canvas.getContext("2d"));
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
-    const style = getComputedStyle(this.canvas);
-    this.color = (name) => style.getPropertyValue(`--${name}`) || name;
-    this.font = style.fontFamily;
-    this.box = [this.left, this.yLabel ? 22 : 8, this.width - 12, this.height - (this.xLabel ? 38 : 22)];
+    const dark = this.canvas.closest(".dmw")?.hasAttribute("data-dark");
+    if (Object.keys(this.#texts).length > 300) this.#texts = {};
+    if (dark !== this.#dark) [this.#dark, this.#colors] = [dark, {}];
+    this.font ??= this.#style().fontFamily;
+    this.box = [
+      this.left,
+      this.yLabel ? 22 : 8,
+      this.width - 12,
+      this.height - (this.xLabel ? 38 : 22),
+    ];
     Object.assign(this, { xlim, ylim });
     this.canvas.drawn = { lines: [], bars: [], markers: [], dots: [] }; // what is on show, for the tests
-    this.#grid(xticks ?? ticks(...xlim, Math.max(3, this.width / 90)), yticks ?? ticks(...ylim, 4), xformat, yformat);
+    this.#grid(
+      xticks ?? ticks(...xlim, Math.max(3, this.width / 90)),
+      yticks ?? ticks(...ylim, 4),
+      xformat,
+      yformat,
+    );
     return this;
   }
 
   X(x) {
-    return this.box[0] + ((x - this.xlim[0]) / (this.xlim[1] - this.xlim[0])) * (this.box[2] - this.box[0]);
+    return (
+      this.box[0] +
+      ((x - this.xlim[0]) / (this.xlim[1] - this.xlim[0])) * (this.box[2] - this.box[0])
+    );
   }
 
   Y(y) {
-    return this.box[3] - ((y - this.ylim[0]) / (this.ylim[1] - this.ylim[0])) * (this.box[3] - this.box[1]);
+    return (
+      this.box[3] -
+      ((y - this.ylim[0]) / (this.ylim[1] - this.ylim[0])) * (this.box[3] - this.box[1])
+    );
   }
 
   #grid(xticks, yticks, xformat = tickText, yformat = tickText) {
     const { c, box } = this;
     c.lineWidth = 1;
     for (const y of yticks) {
-      this.#stroke("line", [[box[0], this.Y(y)], [box[2], this.Y(y)]]);
+      this.#stroke("line", [
+        [box[0], this.Y(y)],
+        [box[2], this.Y(y)],
+      ]);
       this.text(yformat(y), box[0] - 6, this.Y(y) + 4, { align: "right", color: "soft" });
     }
-    this.#stroke("grey", [[box[0], box[3]], [box[2], box[3]]]);
+    this.#stroke("grey", [
+      [box[0], box[3]],
+      [box[2], box[3]],
+    ]);
     for (const x of xticks) {
-      this.#stroke("grey", [[this.X(x), box[3]], [this.X(x), box[3] + 4]]);
+      this.#stroke("grey", [
+        [this.X(x), box[3]],
+        [this.X(x), box[3] + 4],
+      ]);
       this.text(xformat(x), this.X(x), box[3] + 16, { align: "center", color: "soft" });
     }
-    if (this.xLabel) this.text(this.xLabel, (box[0] + box[2]) / 2, this.height - 5, { align: "center", size: 13 });
+    if (this.xLabel)
+      this.text(this.xLabel, (box[0] + box[2]) / 2, this.height - 5, { align: "center", size: 13 });
     if (this.yLabel) this.text(this.yLabel, 2, 12, { size: 13 });
   }
 
@@ -94,16 +162,7 @@ class Axes {
   /** Text in the small markup of rich(), at pixel (x, y). */
   text(text, x, y, { align = "left", color = "ink", size = 12, weight = 400 } = {}) {
     const { c } = this;
-    const runs = pieces(text).map((p) => {
-      const shift = p.kind === "sub" ? 0.25 : p.kind === "sup" ? -0.4 : 0;
-      const italic = p.kind === "i" || (shift && /^[a-z]$/i.test(p.text));
-      const px = shift ? size * 0.75 : size * (italic ? 1.08 : 1);
-      const family = italic ? 'Georgia,"DejaVu Serif",serif' : this.font;
-      const font = `${italic ? "italic " : ""}${weight} ${px}px ${family}`;
-      c.font = font;
-      const words = plain(p.kind === "rad" ? `√(${p.text})` : p.text);
-      return { words, font, dy: shift * size, width: c.measureText(words).width };
-    });
+    const runs = (this.#texts[`${size} ${weight} ${text}`] ??= this.#runs(text, size, weight));
     const total = runs.reduce((sum, run) => sum + run.width, 0);
     let at = x - (align === "right" ? total : align === "center" ? total / 2 : 0);
     if (align === "center") at = Math.min(at, this.width - total - 1);
@@ -114,6 +173,20 @@ class Axes {
       c.fillText(run.words, at, y + run.dy);
       at += run.width;
     }
+  }
+
+  /** A text's pieces, each with its font and width; measured once. */
+  #runs(text, size, weight) {
+    const { c } = this;
+    return pieces(text).map((p) => {
+      const shift = p.kind === "sub" ? 0.25 : p.kind === "sup" ? -0.4 : 0;
+      const italic = p.kind === "i" || (shift && /^[a-z]$/i.test(p.text));
+      const px = shift ? size * 0.75 : size * (italic ? 1.08 : 1);
+      const family = italic ? 'Georgia,"DejaVu Serif",serif' : this.font;
+      c.font = `${italic ? "italic " : ""}${weight} ${px}px ${family}`;
+      const words = plain(p.kind === "rad" ? `√(${p.text})` : p.text);
+      return { words, font: c.font, dy: shift * size, width: c.measureText(words).width };
+    });
   }
 
   /** Run `draw` with everything outside the box cut off. */
@@ -136,7 +209,12 @@ class Axes {
     const { c } = this;
     this.canvas.drawn.lines.push(...all);
     this.clip(() => {
-      Object.assign(c, { strokeStyle: this.color(color), lineWidth: width, lineJoin: "round", globalAlpha: alpha });
+      Object.assign(c, {
+        strokeStyle: this.color(color),
+        lineWidth: width,
+        lineJoin: "round",
+        globalAlpha: alpha,
+      });
       c.setLineDash(dash);
       c.beginPath();
       for (const [xs, ys] of all) {
@@ -178,7 +256,10 @@ class Axes {
     c.restore();
     heights.forEach((height, i) => {
       if (height <= this.ylim[1]) return;
-      this.text(`↑ ${height.toFixed(1)}`, this.X(start + (i + 0.5) * step), this.box[1] - 6, { align: "center", size: 11 });
+      this.text(`↑ ${height.toFixed(1)}`, this.X(start + (i + 0.5) * step), this.box[1] - 6, {
+        align: "center",
+        size: 11,
+      });
     });
   }
 
@@ -199,7 +280,11 @@ class Axes {
   marker(x, y, { color = "orange", dash = [] } = {}) {
     const { c, box } = this;
     this.canvas.drawn.markers.push([x, y]);
-    Object.assign(c, { strokeStyle: this.color(color), fillStyle: this.color(color), lineWidth: 1.5 });
+    Object.assign(c, {
+      strokeStyle: this.color(color),
+      fillStyle: this.color(color),
+      lineWidth: 1.5,
+    });
     c.setLineDash(dash);
     c.beginPath();
     c.moveTo(this.X(x), box[1]);

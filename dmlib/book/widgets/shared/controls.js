@@ -5,19 +5,44 @@
  * (`toValue`, `fromValue`, e.g. a logarithmic one); `format` writes the number beside it.
  * With `falling` the largest value is on the left, as in the reverse process.
  */
-function slider(model, key, { label, min, max, step = 1, format = String, width = "3.2em",
-  toValue = Number, fromValue = (v) => v, falling = false }) {
-  const input = h("input", { type: "range", min, max, step, dir: falling && "rtl", "aria-label": plain(label) });
-  const out = h("output", { style: `min-width:${width}` });
+function slider(
+  model,
+  key,
+  {
+    label,
+    min,
+    max,
+    step = 1,
+    format = String,
+    width = "3.2em",
+    toValue = Number,
+    fromValue = (v) => v,
+    falling = false,
+  },
+) {
+  const input = h("input", {
+    type: "range",
+    min,
+    max,
+    step,
+    dir: falling && "rtl",
+    "aria-label": plain(label),
+  });
+  const out = h("span", { class: "dmw-value", style: `min-width:${width}`, "aria-hidden": "true" });
   const node = h("label", { class: "dmw-slider" }, rich(label), input, out);
   const show = () => {
     input.value = fromValue(model.get(key));
     out.textContent = format(model.get(key));
-    input.setAttribute("aria-valuetext", `${plain(label)} = ${out.textContent}`);
+    input.setAttribute("aria-valuetext", out.textContent); // the name is said by itself
   };
   input.addEventListener("input", () => put(model, key, toValue(input.value)));
   model.on(`change:${key}`, show);
   show();
+  model.allow(key, (value) => {
+    if (toValue === Number && step === 1 && !Number.isInteger(value)) return false;
+    const ends = [toValue(input.min), toValue(input.max)];
+    return value >= Math.min(...ends) && value <= Math.max(...ends);
+  });
   const enable = (on) => ((input.disabled = !on), node.toggleAttribute("data-off", !on));
   const range = (low, high) => ((input.min = low), (input.max = high), show());
   return { node, input, enable, range };
@@ -26,8 +51,12 @@ function slider(model, key, { label, min, max, step = 1, format = String, width 
 /** A labelled select bound to a state; `options` is {value: text} or [[value, text]]. */
 function choice(model, key, { label, options }) {
   const list = Array.isArray(options) ? options : Object.entries(options);
-  const select = h("select", { "aria-label": plain(label) },
-    ...list.map(([value, text]) => h("option", { value }, text)));
+  const select = h(
+    "select",
+    { "aria-label": plain(label) },
+    ...list.map(([value, text]) => h("option", { value }, text)),
+  );
+  model.allow(key, (value) => list.some(([known]) => known === value));
   const show = () => (select.selectedIndex = list.findIndex(([value]) => value === model.get(key)));
   select.addEventListener("change", () => put(model, key, list[select.selectedIndex][0]));
   model.on(`change:${key}`, show);
@@ -42,13 +71,23 @@ function thumbs(model, key, { label, pictures, names, side = 28 }) {
   const items = pictures.map((picture, i) => {
     const canvas = h("canvas", { width: side, height: side, "aria-hidden": "true" });
     drawGrey(canvas, picture);
-    const input = h("input", { type: "radio", name, value: i, "aria-label": names?.[i] ?? `image ${i + 1}` });
+    const input = h("input", {
+      type: "radio",
+      name,
+      value: i,
+      "aria-label": names?.[i] ?? `image ${i + 1}`,
+    });
     inputs.push(input);
     return h("label", { class: "dmw-thumb", title: names?.[i] }, input, canvas);
   });
+  model.allow(key, (value) => value in inputs);
   const show = () => (inputs[model.get(key)].checked = true);
-  const node = h("fieldset", { onchange: (e) => put(model, key, Number(e.target.value)) },
-    h("legend", null, rich(label)), h("div", { class: "dmw-thumbs" }, ...items));
+  const node = h(
+    "fieldset",
+    { onchange: (e) => put(model, key, Number(e.target.value)) },
+    h("legend", null, rich(label)),
+    h("div", { class: "dmw-thumbs" }, ...items),
+  );
   model.on(`change:${key}`, show);
   show();
   return node;
@@ -98,10 +137,17 @@ function player(model, key, { min, max, seconds, onStop }) {
 /** A row of named numbers; `set({name: text})` fills it. `entries` is {name: label}. */
 function facts(entries) {
   const cells = {};
-  const node = h("dl", { class: "dmw-facts" }, ...Object.entries(entries).map(([name, label]) =>
-    h("div", null, h("dt", null, rich(label)), (cells[name] = h("dd", null, "–")))));
+  const node = h(
+    "dl",
+    { class: "dmw-facts" },
+    ...Object.entries(entries).map(([name, label]) =>
+      h("div", null, h("dt", null, rich(label)), (cells[name] = h("dd", null, "–"))),
+    ),
+  );
   const set = (texts) => {
-    for (const [name, text] of Object.entries(texts)) cells[name].textContent = text;
+    for (const [name, text] of Object.entries(texts)) {
+      if (cells[name].textContent !== text) cells[name].textContent = text;
+    }
   };
   return { node, set };
 }
@@ -116,14 +162,27 @@ function number(value, digits = 3) {
 /** 0.00004 -> "4.0 × 10⁻⁵", larger numbers plainly. */
 function small(value, digits = 2) {
   if (value === 0) return "0";
-  if (Math.abs(value) >= 1e-3) return number(value, Math.max(0, digits + 1 - Math.floor(Math.log10(Math.abs(value)) + 1)));
+  if (Math.abs(value) >= 1e-3)
+    return number(value, Math.max(0, digits + 1 - Math.floor(Math.log10(Math.abs(value)) + 1)));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
-  const raised = [...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("");
+  const raised = [...String(Number(exponent))]
+    .map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)])
+    .join("");
   return `${mantissa} × 10${raised}`;
 }
 
 /** A row of legend entries [color, text, line?]: a coloured block, or a line, and what it stands for. */
 function legend(...entries) {
-  return h("div", { class: "dmw-legend" }, ...entries.map(([color, text, line]) =>
-    h("span", null, h("span", { class: "dmw-key", "data-line": line, style: `color:var(--${color})` }), rich(text))));
+  return h(
+    "div",
+    { class: "dmw-legend" },
+    ...entries.map(([color, text, line]) =>
+      h(
+        "span",
+        null,
+        h("span", { class: "dmw-key", "data-line": line, style: `color:var(--${color})` }),
+        rich(text),
+      ),
+    ),
+  );
 }

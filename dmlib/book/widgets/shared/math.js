@@ -77,7 +77,8 @@ function schedule(name, T, beta_1 = 1e-4, beta_T = 0.02) {
 
 function linearBeta(T, beta_1, beta_T) {
   const beta = new Float64Array(T + 1);
-  for (let t = 1; t <= T; t++) beta[t] = beta_1 + ((beta_T - beta_1) * (t - 1)) / Math.max(T - 1, 1);
+  for (let t = 1; t <= T; t++)
+    beta[t] = beta_1 + ((beta_T - beta_1) * (t - 1)) / Math.max(T - 1, 1);
   return beta;
 }
 
@@ -108,6 +109,14 @@ function qSample(x0, eps, alphaBar_t, out) {
 /** Pixels 0..255 -> [-1, 1] (dmlib.data.to_unit). */
 function toUnit(bytes) {
   return Float64Array.from(bytes, (b) => b / 127.5 - 1);
+}
+
+/** "one heap", "two heaps": how many a density shows, for those who do not see it. */
+function heaps(heights) {
+  const least = 0.02 * Math.max(...heights);
+  const peak = (h, i) => h > least && h > (heights[i - 1] ?? 0) && h >= (heights[i + 1] ?? 0);
+  const count = heights.filter(peak).length;
+  return ["no heap", "one heap", "two heaps", "three heaps"][count] ?? `${count} heaps`;
 }
 
 /** Mean and standard deviation (of the population). */

@@ -1,0 +1,188 @@
+"""The exercises of chapter 8, continuous time: the open-ended one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from dmlib.book.exercises import draw
+from dmlib.book.exercises.exercise import Open, Requirement
+from dmlib.book.exercises.values import WrongForm, to_tensor
+from dmlib.continuous import StraightPath, velocity_from_guess
+from dmlib.mixture import GaussianMixture
+from dmlib.oracle import MixtureOracle
+
+# Ten equal steps of Euler are 0.087 to 0.098 off, Heun and two-step rules with shorter steps at the
+# end 0.02 to 0.04; 20,000 exact samples are at 0.009 to 0.014.
+POINTS, LOOKS, BOUND = 20_000, 10, 0.05
+BINS = torch.linspace(-3, 3, 61, dtype=torch.float64)
+Velocity = Callable[[Tensor, Any], Tensor]
+
+
+class _Counted:
+    """The exact velocity of a toy on the straight path, which counts how often it is asked."""
+
+    def __init__(self, toy: GaussianMixture) -> None:
+        self._path = StraightPath()
+        self._oracle = MixtureOracle(toy, schedule=self._path)
+        self.looks = 0
+
+    def __call__(self, x: Tensor, s: Any) -> Tensor:
+        self.looks += 1
+        s = float(torch.as_tensor(s).flatten()[0])
+        if s == 0:  # the mean noise in x_0 is 0, and x_0 is known
+            return -x
+        t = torch.full((len(x),), s, dtype=torch.float64)
+        return velocity_from_guess(self._oracle(x, t), s, path=self._path)
+
+
+def _toy(generator: Generator) -> GaussianMixture:
+    """Two heaps, left and right of 0, well apart."""
+    share = draw.uniform(0.3, 0.7, generator=generator)
+    left, right = (draw.uniform(0.9, 1.5, generator=generator) for _ in range(2))
+    stds = [draw.uniform(0.18, 0.24, generator=generator) for _ in range(2)]
+    means = torch.tensor([[-left], [right]])
+    return GaussianMixture(torch.tensor([share, 1 - share]), means, torch.tensor(stds))
+
+
+def total_variation(x: Tensor, toy: GaussianMixture) -> float:
+    """Half the sum of |share - exact share| over 60 bins from -3 to 3 and the two outside."""
+    below = toy.cdf(BINS[:, None])
+    exact = torch.cat([below[:1], below.diff(), 1 - below[-1:]])
+    counts = torch.bucketize(x.flatten(), BINS).bincount(minlength=len(exact))
+    return float((counts / len(x) - exact).abs().sum() / 2)
+
+
+def _measure(sampler: Callable[..., Any], generator: Generator) -> dict[str, float]:
+    toy = _toy(generator)
+    velocity, x1 = _Counted(toy), draw.normal(POINTS, 1, generator=generator)
+    x = to_tensor(sampler(velocity, x1.clone()))
+    if x.shape != x1.shape:
+        raise WrongForm(f"The shape is {tuple(x.shape)}, expected {tuple(x1.shape)}.")
+    distance = ((x - toy.means[:, 0]).abs() / toy.stds).amin(1)
+    heaps = x < 0
+    parts = [x[heaps], x[~heaps]]
+    widths = [float((p - p.median()).abs().median()) / 0.6745 if len(p) else 0.0 for p in parts]
+    ratio = sum(w / float(s) for w, s in zip(widths, toy.stds, strict=True)) / 2
+    return {
+        "looks at the velocity": float(velocity.looks),
+        "points near a heap, share": float((distance < 6).double().mean()),
+        "width over the true one, mean of both heaps": ratio,
+        "total variation": total_variation(x.nan_to_num(), toy),
+    }
+
+
+def _times(steps: int, power: float) -> list[float]:
+    return [(1 - i / steps) ** power for i in range(steps + 1)]
+
+
+def _euler(velocity: Velocity, x1: Tensor, times: list[float]) -> Tensor:
+    x = x1
+    for s, s_next in pairwise(times):
+        x = x + (s_next - s) * velocity(x, s)
+    return x
+
+
+def _shorter_and_shorter(velocity: Velocity, x1: Tensor) -> Tensor:
+    # Five steps of Heun, the last one Euler's: nine looks. They get shorter towards the data.
+    x, times = x1, [(1 - i / 5) ** 1.5 for i in range(6)]
+    for s, s_next in pairwise(times):
+        u = velocity(x, s)
+        there = x + (s_next - s) * u
+        if s_next > 0:
+            there = x + (s_next - s) / 2 * (u + velocity(there, s_next))
+        x = there
+    return x
+
+
+def _never(velocity: Velocity, x1: Tensor) -> Tensor:
+    return x1
+
+
+def _patient(velocity: Velocity, x1: Tensor) -> Tensor:
+    return _euler(velocity, x1, _times(100, 1.0))
+
+
+def _wrong_sign(velocity: Velocity, x1: Tensor) -> Tensor:
+    return _euler(lambda x, s: -velocity(x, s), x1, _times(LOOKS, 1.0))
+
+
+def _stops_early(velocity: Velocity, x1: Tensor) -> Tensor:
+    times = _times(LOOKS, 1.0)
+    return _euler(velocity, x1, [0.15 + 0.85 * s for s in times])
+
+
+def _one_look(velocity: Velocity, x1: Tensor) -> Tensor:
+    # Three steps of Euler: the heaps are hardly wider than a line.
+    return _euler(velocity, x1, _times(3, 1.0))
+
+
+def _equal(velocity: Velocity, x1: Tensor) -> Tensor:
+    return _euler(velocity, x1, _times(LOOKS, 1.0))
+
+
+TEN_LOOKS = Open(
+    id="ex-continuous-10",
+    level="build",
+    title="Ten looks at the velocity (open-ended)",
+    minutes=30,
+    call="ten_looks(velocity, x1)",
+    measure=_measure,
+    reference=_shorter_and_shorter,
+    mistakes=(
+        Requirement(
+            "the velocity is never asked for",
+            "looks at the velocity",
+            1,
+            math.inf,
+            _never,
+            "Without velocity(x, s) nothing is known of the heaps.",
+        ),
+        Requirement(
+            "too many looks at the velocity",
+            "looks at the velocity",
+            -math.inf,
+            LOOKS,
+            _patient,
+            "Each velocity(x, s) is a look, for all points at once. Heun takes two a step.",
+        ),
+        Requirement(
+            "points lie far from both heaps",
+            "points near a heap, share",
+            0.9,
+            1.0,
+            _wrong_sign,
+            "The velocity is dx/ds, and s falls from 1 to 0: mind the sign, and print the times.",
+        ),
+        Requirement(
+            "the heaps are far too wide",
+            "width over the true one, mean of both heaps",
+            -math.inf,
+            1.25,
+            _stops_early,
+            "Does the last step end at s = 0? What is left of s is left of the noise.",
+        ),
+        Requirement(
+            "the heaps are far too narrow",
+            "width over the true one, mean of both heaps",
+            0.75,
+            math.inf,
+            _one_look,
+            "You may look ten times: use them.",
+        ),
+        Requirement(
+            "the distribution is not close enough yet",
+            "total variation",
+            0.0,
+            BOUND,
+            _equal,
+            "Ten equal steps of Euler are not enough. Use a look twice (a rule of second order), "
+            "and make the steps shorter where the paths bend, near the data.",
+        ),
+    ),
+)

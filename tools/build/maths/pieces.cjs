@@ -1,0 +1,78 @@
+// Where a displayed formula may be broken: rows and cells of `aligned` and `gathered`, and in each cell
+// before a relation, before a + or − between terms, and after a wide space.
+
+const RELATIONS =
+  /^\\(?:le|ge|leq|geq|propto|sim|approx|ne|neq|equiv|to|mapsto|Rightarrow|Leftrightarrow)$/;
+const WIDE = /^\\q?quad$/;
+
+/** Tokens of TeX, each with the depth of braces, environments and parentheses that it stands at. */
+function tokens(tex) {
+  const found = [];
+  let depth = 0;
+  const pattern =
+    /\\(?:begin|end)\{[^}]*\}|\\[bB]igg?[lrm]?\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\(?:left|right)\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\[a-zA-Z]+|\\[\s\S]|[\s\S]/g;
+  for (const [token] of tex.matchAll(pattern)) {
+    const opens = /^(?:\{|\(|\[|\\begin.*|\\left.*|\\[bB]igg?l.*|\\lVert|\\lvert|\\langle)$/.test(
+      token,
+    );
+    const closes =
+      /^(?:\}|\)|\]|\\end.*|\\right(?![a-z]*arrow).*|\\[bB]igg?r.*|\\rVert|\\rvert|\\rangle)$/.test(
+        token,
+      );
+    if (closes) depth -= 1;
+    found.push({ token, depth });
+    if (opens) depth += 1;
+  }
+  return found;
+}
+
+/** Split at a separator that stands at the top. */
+function split(tex, separator) {
+  const parts = [""];
+  for (const { token, depth } of tokens(tex)) {
+    if (token === separator && depth === 0) parts.push("");
+    else parts[parts.length - 1] += token;
+  }
+  return parts.map((part) => part.trim());
+}
+
+/** The rows of cells of a displayed formula, and whether its columns are aligned. */
+function rows(tex) {
+  let inner = tex.trim();
+  let name = "";
+  for (;;) {
+    const found =
+      /^\\begin\{(split|aligned|gathered|align\*?|gather\*?|equation\*?)\}([\s\S]*)\\end\{\1\}$/.exec(
+        inner,
+      );
+    if (!found || found[2].includes(`\\begin{${found[1]}}`)) break;
+    [name, inner] = [found[1], found[2].trim()];
+  }
+  if (!name) return [[inner]];
+  const lines = split(inner, "\\\\").filter(Boolean);
+  return lines.map((line) => split(line.replace(/^\[[\d.]+\w\w\]/, ""), "&"));
+}
+
+/** The pieces of one cell, in TeX; a line may end after each. */
+function pieces(cell) {
+  const found = [""];
+  let before = ""; // the last token that is not a space
+  const cut = (lead) => found.at(-1).trim() && found.push(lead);
+  const all = tokens(cell);
+  for (const [i, { token, depth }] of all.entries()) {
+    const colon = token === ":" && all[i + 1]?.token === "=";
+    const relation = token === "=" || RELATIONS.test(token) || colon;
+    const sign =
+      /^[+-]$/.test(token) &&
+      before &&
+      !/^(?:[=,(<>+:-]|\\q?quad|\\,|\\;)$/.test(before) &&
+      !RELATIONS.test(before);
+    if (depth === 0 && (sign || (relation && before !== ":"))) cut("{}");
+    found[found.length - 1] += token;
+    if (depth === 0 && WIDE.test(token)) cut("");
+    if (token.trim()) before = token;
+  }
+  return found.filter((piece) => piece.trim());
+}
+
+module.exports = { rows, pieces };
