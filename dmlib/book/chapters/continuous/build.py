@@ -265,9 +265,7 @@ HEUN = Function(
                 u,
                 x,
                 n,
-                lambda u, x, s, h: (
-                    x + h / 2 * (u(x, 1 - s) + u(x + h * u(x, 1 - s), 1 - s + h))
-                ),
+                lambda u, x, s, h: x + h / 2 * (u(x, 1 - s) + u(x + h * u(x, 1 - s), 1 - s + h)),
             ),
             "In this book s = 1 is the noise, and the walk starts there.",
         ),
@@ -277,9 +275,7 @@ HEUN = Function(
                 u,
                 x,
                 n,
-                lambda u, x, s, h: (
-                    x - h / 2 * (u(x, 1 - s) + u(x - h * u(x, 1 - s), 1 - s + h))
-                ),
+                lambda u, x, s, h: x - h / 2 * (u(x, 1 - s) + u(x - h * u(x, 1 - s), 1 - s + h)),
             ),
             "The first look is at s = 1, where x_1 is. Print the times that you ask for.",
         ),
@@ -297,9 +293,7 @@ HEUN = Function(
         ),
         Mistake(
             "the second look is at the place of the first",
-            lambda u, x, n: _walk(
-                u, x, n, lambda u, x, s, h: x - h / 2 * (u(x, s) + u(x, s - h))
-            ),
+            lambda u, x, n: _walk(u, x, n, lambda u, x, s, h: x - h / 2 * (u(x, s) + u(x, s - h))),
             "Look again where Euler's step ends, at x - h u.",
         ),
         Mistake(
@@ -315,17 +309,13 @@ HEUN = Function(
                 u,
                 x,
                 n,
-                lambda u, x, s, h: (
-                    x - h * u(x, s) - h / 2 * (u(x, s) + u(x - h * u(x, s), s - h))
-                ),
+                lambda u, x, s, h: x - h * u(x, s) - h / 2 * (u(x, s) + u(x - h * u(x, s), s - h)),
             ),
             "Euler's step is a trial. The real one starts at x again.",
         ),
         Mistake(
             "only the second velocity counts",
-            lambda u, x, n: _walk(
-                u, x, n, lambda u, x, s, h: x - h * u(x - h * u(x, s), s - h)
-            ),
+            lambda u, x, n: _walk(u, x, n, lambda u, x, s, h: x - h * u(x - h * u(x, s), s - h)),
             "The mean of the two is exact to second order; either alone is not.",
         ),
         Mistake(

@@ -203,7 +203,9 @@ def _conversions(xs: Tensor, s: float, u: Tensor, x0: Tensor, eps: Tensor) -> di
 
 
 def _conversion_cases(generator: Generator) -> Cases:
-    times = [draw.uniform(*ends, generator=generator) for ends in ((0.1, 0.3), (0.4, 0.45), (0.7, 0.9))]
+    times = [
+        draw.uniform(*ends, generator=generator) for ends in ((0.1, 0.3), (0.4, 0.45), (0.7, 0.9))
+    ]
     return [
         (
             draw.normal(2, 3, generator=generator),
@@ -232,13 +234,17 @@ CONVERSIONS = Function(
                 (x0 - xs) / s,
                 (xs - eps) / (1 - s),
             ),
-            "u = dx/ds, and s runs from data to noise: u = eps - x_0. (Papers whose time runs the "
-            "other way have the other sign.)",
+            "u = dx/ds, and s runs from data to noise: u = eps - x_0. Papers whose time runs the "
+            "other way have the other sign.",
         ),
         Mistake(
             "data and noise are exchanged",
-            lambda xs, s, u, x0, eps: tuple(_conversions(xs, 1 - s, -u, eps, x0).values())[:2]
-            + ((x0 - xs) / (1 - s), (xs - eps) / s),
+            lambda xs, s, u, x0, eps: (
+                xs + (1 - s) * u,
+                xs - s * u,
+                (x0 - xs) / (1 - s),
+                (xs - eps) / s,
+            ),
             "At s = 0 x_s is the data, at s = 1 the noise: x_s = (1 - s) x_0 + s eps.",
         ),
         Mistake(
