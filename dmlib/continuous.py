@@ -210,7 +210,7 @@ def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
 
     def look(xs: Tensor, s: Any) -> Guess:
         a, b = path.mix(s, wide(xs))
-        wanted = (b / a).log().flatten().double().cpu()
+        wanted = (b / a).log().flatten().cpu().double()
         t = (torch.searchsorted((log_sigma[1:] + log_sigma[:-1]) / 2, wanted) + 1).to(xs.device)
         _, b_t = schedule.mix(t, wide(xs))
         return denoiser(b_t / b * xs, t)  # = a_t / a_s xs, and a_s may be 0
