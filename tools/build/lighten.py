@@ -20,6 +20,13 @@ TITLE = re.compile(r"<title>(.*?) (?:&#8212;|-) \1</title>", re.DOTALL)
 # Buttons of the theme whose name is not what they show: their text names them.
 SEARCH_BUTTON = re.compile(r'(search-button-field[^>]*?") title="Search" aria-label="Search"')
 MODE_ICON = re.compile(r'(<i class="theme-switch[^>]*?) title="[^"]*"')
+# Until the theme's script runs, a page of no known theme would show what is for light and for dark.
+THEME = 'document.documentElement.dataset.theme = localStorage.getItem("theme") || "auto";'
+KNOWN_THEME = """{
+      const mode = localStorage.getItem("mode") || "auto";
+      const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      document.documentElement.dataset.theme = mode === "auto" ? dark : mode;
+    }"""
 IMG = re.compile(r"<img\b(?![^>]*\bwidth=)[^>]*?\bsrc=\"(?P<src>[^\":?]+)\"[^>]*?>")
 WORD = re.compile(r"[\w-]+")
 URL = re.compile(r"url\(([\"']?)(?!data:|https?:|#|/)([^)\"']+)\1\)")
@@ -45,6 +52,7 @@ def lighten(html: Path) -> None:
             text = SHEET.sub(lambda m, first=first: next(first, ""), text)
         text = SCRIPT.sub(lambda m, page=page: _script(m, page), text)
         text = IMG.sub(lambda m, page=page: _sized(m, page), text)
+        text = text.replace(THEME, KNOWN_THEME)
         text = MODE_ICON.sub(r"\1", SEARCH_BUTTON.sub(r"\1", text))
         page.write_text(TITLE.sub(r"<title>\1</title>", text), "utf-8")
 

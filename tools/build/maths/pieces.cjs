@@ -26,6 +26,10 @@ function tokens(tex) {
   return found;
 }
 
+/** A bracket of a size of its own in the place of one that fits itself. */
+const fixed = (token) =>
+  token.replace(/^\\left(?![a-z])/, "\\Biggl").replace(/^\\right(?![a-z])/, "\\Biggr");
+
 /** Split at a separator that stands at the top. */
 function split(tex, separator) {
   const parts = [""];
@@ -53,11 +57,14 @@ function rows(tex) {
   return lines.map((line) => split(line.replace(/^\[[\d.]+\w\w\]/, ""), "&"));
 }
 
-/** The pieces of one cell, in TeX; a line may end after each. */
-function pieces(cell) {
+/**
+ * The pieces of one cell, in TeX; a line may end after each. With `level` 1 also inside of the outer
+ * brackets, whose size is then given: TeX fits brackets to what stands between them in one piece.
+ */
+function pieces(cell, level = 0) {
   const found = [""];
   let before = ""; // the last token that is not a space
-  const cut = (lead) => found.at(-1).trim() && found.push(lead);
+  const cut = (lead) => found.at(-1).replace("{}", "").trim() && found.push(lead);
   const all = tokens(cell);
   for (const [i, { token, depth }] of all.entries()) {
     const colon = token === ":" && all[i + 1]?.token === "=";
@@ -65,11 +72,14 @@ function pieces(cell) {
     const sign =
       /^[+-]$/.test(token) &&
       before &&
+      !/[([]$/.test(before) &&
       !/^(?:[=,(<>+:-]|\\q?quad|\\,|\\;)$/.test(before) &&
       !RELATIONS.test(before);
-    if (depth === 0 && (sign || (relation && before !== ":"))) cut("{}");
-    found[found.length - 1] += token;
-    if (depth === 0 && WIDE.test(token)) cut("");
+    const parallel = level > 0 && /^\\(?:big|Big|bigg)\\?(?:\\Vert|\|)/.test(token);
+    if (depth <= level && (sign || parallel || (relation && before !== ":"))) cut("{}");
+    found[found.length - 1] += level > 0 && depth === 0 ? fixed(token) : token;
+    const listed = level > 0 && depth === level && token === ",";
+    if (listed || (depth <= level && WIDE.test(token))) cut("");
     if (token.trim()) before = token;
   }
   return found.filter((piece) => piece.trim());
