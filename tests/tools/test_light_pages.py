@@ -61,6 +61,13 @@ def test_a_piece_too_wide_for_a_phone_breaks_inside_of_its_brackets(drawn):
     assert max(widths) < 20
 
 
+def test_a_wide_fraction_is_not_broken_inside_of_its_braces(drawn):
+    top = " - ".join(rf"\operatorname{{sigm}}\bigl(a_{i} + b\bigr)" for i in range(7))
+    assert (
+        drawn.html((rf"\bar\alpha_t = \frac{{{top}}}{{c}}, \qquad a = 3", True)).count("<svg") == 4
+    )
+
+
 def test_tex_that_is_wrong_stops_the_build(drawn):
     with pytest.raises(ValueError, match="Undefined control sequence"):
         drawn.html((r"\nonsense{x}", False))

@@ -9,6 +9,7 @@ const WIDE = /^\\q?quad$/;
 function tokens(tex) {
   const found = [];
   let depth = 0;
+  let groups = 0; // of those that cannot be broken: braces and environments
   const pattern =
     /\\(?:begin|end)\{[^}]*\}|\\[bB]igg?[lrm]?\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\(?:left|right)\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\[a-zA-Z]+|\\[\s\S]|[\s\S]/g;
   for (const [token] of tex.matchAll(pattern)) {
@@ -19,9 +20,12 @@ function tokens(tex) {
       /^(?:\}|\)|\]|\\end.*|\\right(?![a-z]*arrow).*|\\[bB]igg?r.*|\\rVert|\\rvert|\\rangle)$/.test(
         token,
       );
+    const group = /^(?:[{}]|\\begin.*|\\end.*)$/.test(token);
     if (closes) depth -= 1;
-    found.push({ token, depth });
+    if (closes && group) groups -= 1;
+    found.push({ token, depth, groups });
     if (opens) depth += 1;
+    if (opens && group) groups += 1;
   }
   return found;
 }
@@ -66,7 +70,8 @@ function pieces(cell, level = 0) {
   let before = ""; // the last token that is not a space
   const cut = (lead) => found.at(-1).replace("{}", "").trim() && found.push(lead);
   const all = tokens(cell);
-  for (const [i, { token, depth }] of all.entries()) {
+  for (const [i, { token, depth, groups }] of all.entries()) {
+    const free = depth <= level && groups === 0;
     const colon = token === ":" && all[i + 1]?.token === "=";
     const relation = token === "=" || RELATIONS.test(token) || colon;
     const sign =
@@ -76,10 +81,10 @@ function pieces(cell, level = 0) {
       !/^(?:[=,(<>+:-]|\\q?quad|\\,|\\;)$/.test(before) &&
       !RELATIONS.test(before);
     const parallel = level > 0 && /^\\(?:big|Big|bigg)\\?(?:\\Vert|\|)/.test(token);
-    if (depth <= level && (sign || parallel || (relation && before !== ":"))) cut("{}");
+    if (free && (sign || parallel || (relation && before !== ":"))) cut("{}");
     found[found.length - 1] += level > 0 && depth === 0 ? fixed(token) : token;
     const listed = level > 0 && depth === level && token === ",";
-    if (listed || (depth <= level && WIDE.test(token))) cut("");
+    if (free && (listed || WIDE.test(token))) cut("");
     if (token.trim()) before = token;
   }
   return found.filter((piece) => piece.trim());
