@@ -22,7 +22,8 @@ CUT = """() => {
   const wrong = [];
   const says = (node) => node.tabIndex === 0 &&
     (node.classList.contains('more-right') || node.classList.contains('more-left')) &&
-    getComputedStyle(node).maskImage !== 'none';
+    (getComputedStyle(node).maskImage !== 'none' ||
+      getComputedStyle(node, '::before').content.includes('swipe'));
   const right = document.documentElement.clientWidth + 1;
   const kinds = '.m-block, .bd-article pre, .bd-article table, .bd-article figure, ' +
     '.bd-article picture img, .bd-article .dmw';
