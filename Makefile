@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
 
-.PHONY: env book serve notebooks test bench clean
+.PHONY: env book serve notebooks quick test bench clean
 
 env: .venv/.ready  ## the project-local environment
 
@@ -20,6 +20,9 @@ book: notebooks  ## _build/html
 
 serve: book  ## read it at http://127.0.0.1:8000
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+quick: env  ## the core's tests in half a minute, without the book
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" tests/test_*.py tests/equations
 
 test: book  ## lint, unit, notebook and browser tests
 	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tools/build/javascript.py

@@ -6,25 +6,15 @@ Terms are in bits per dimension, float64, one value for each sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like, check_t
+from dmlib._validate import check_call, check_choice, check_float, check_grey_levels
 from dmlib.forward import noise_like, q_posterior, q_sample
-from dmlib.schedules import NoiseSchedule, at, check_schedule
-
-__all__ = [
-    "bound_L0",
-    "bound_L0_density",
-    "bound_LT",
-    "bound_Lt",
-    "log_bin_mass",
-    "normal_kl",
-    "variational_bound",
-]
+from dmlib.parameterization import Denoiser
+from dmlib.schedules import NoiseSchedule, at
 
 Variance = Literal["beta_tilde", "beta"]
 
@@ -84,9 +74,8 @@ def bound_LT(x0: Tensor, *, schedule: NoiseSchedule) -> Tensor:
     Raises:
         ValueError: an argument does not fit.
     """
-    check_schedule(schedule)
-    _check_batch("x0", x0)
-    x0 = x0.double()
+    check_call(schedule, x0=x0)
+    x0 = _exact(x0)
     alpha_bar_T = at(schedule.alpha_bar, schedule.T, x0)
     mean, variance = alpha_bar_T.sqrt() * x0, 1 - alpha_bar_T
     zero, one = torch.zeros_like(variance), torch.ones_like(variance)
@@ -97,7 +86,7 @@ def bound_Lt(
     x0: Tensor,
     xt: Tensor,
     t: int | Tensor,
-    eps_hat: Tensor,
+    x0_hat: Tensor,
     *,
     schedule: NoiseSchedule,
     variance: Variance = "beta_tilde",
@@ -109,7 +98,7 @@ def bound_Lt(
     Source: Ho et al. 2020, eqs. 5 and 8; the book's equation eq-bound-Lt.
 
     Args:
-        x0, xt, eps_hat: (B, ...), clean data, noisy data, the network's answer at x_t.
+        x0, xt, x0_hat: (B, ...), clean data, noisy data, what is guessed of x_0 at x_t.
         t: int or (B,) int64, in 2..T; t = 1 is L_0.
         schedule: the variance schedule.
         variance: sigma_t^2 is beta_tilde_t or beta_t.
@@ -118,20 +107,19 @@ def bound_Lt(
         (B,), bits per dimension.
 
     Raises:
-        ValueError: an argument does not fit, or alpha_bar_t = 0.
+        ValueError: an argument does not fit.
     """
-    check_schedule(schedule)
-    _check_pair("x0", x0, "xt", xt)
-    t = check_t(t, schedule.T, low=2, batch=len(xt))
-    mu, sigma2 = _reverse_step(xt, t, eps_hat, schedule, variance)
-    mu_tilde, beta_tilde = q_posterior(x0.double(), xt.double(), t, schedule=schedule)
+    check_call(schedule, xt=xt, x0=x0, x0_hat=x0_hat)
+    at(schedule.beta, t, xt, low=2)  # t = 1 is L_0
+    mu, sigma2 = _reverse_step(xt, t, x0_hat, schedule, variance)
+    mu_tilde, beta_tilde = q_posterior(_exact(x0), _exact(xt), t, schedule=schedule)
     return _bits_per_dim(normal_kl(mu_tilde, beta_tilde, mu, sigma2))
 
 
 def bound_L0(
     x0: Tensor,
     x1: Tensor,
-    eps_hat: Tensor,
+    x0_hat: Tensor,
     *,
     schedule: NoiseSchedule,
     variance: Variance = "beta_tilde",
@@ -145,7 +133,7 @@ def bound_L0(
     Args:
         x0: (B, ...), grey levels 0..255 scaled to [-1, 1].
         x1: (B, ...), x_t at t = 1.
-        eps_hat: (B, ...), the network's answer at x_1.
+        x0_hat: (B, ...), what is guessed of x_0 at x_1.
         schedule: the variance schedule.
         variance: which sigma_1^2, see variational_bound.
 
@@ -155,24 +143,17 @@ def bound_L0(
     Raises:
         ValueError: an argument does not fit, or x0 holds a value that is no grey level.
     """
-    check_schedule(schedule)
-    _check_pair("x0", x0, "x1", x1)
-    level = (x0.double() + 1) * 127.5
-    wrong = ((level - level.round()).abs() > 1e-3) | (level < -0.5) | (level > 255.5)
-    if bool(wrong.any()):
-        raise ValueError(
-            f"x0 must hold grey levels 0..255 scaled to [-1, 1], got {float(x0[wrong][0]):g}; "
-            "mend: dmlib.data.to_unit of the grey levels, or bound_L0_density (in "
-            "variational_bound: discrete=False) for data that has none"
-        )
-    mu, sigma2 = _reverse_step(x1, 1, eps_hat, schedule, variance)
+    check_call(schedule, x1=x1, x0=x0, x0_hat=x0_hat)
+    check_grey_levels("x0", _exact(x0))
+    level = (_exact(x0) + 1) * 127.5
+    mu, sigma2 = _reverse_step(x1, 1, x0_hat, schedule, variance)
     return _bits_per_dim(-log_bin_mass(level.round().long(), mu, sigma2.sqrt()))
 
 
 def bound_L0_density(
     x0: Tensor,
     x1: Tensor,
-    eps_hat: Tensor,
+    x0_hat: Tensor,
     *,
     schedule: NoiseSchedule,
     variance: Variance = "beta_tilde",
@@ -182,18 +163,16 @@ def bound_L0_density(
     Source: Ho et al. 2020, eq. 5, without bins; the book's equation eq-bound-L0.
     Args, Returns and Raises as in bound_L0, but x0 may hold any value.
     """
-    check_schedule(schedule)
-    _check_pair("x0", x0, "x1", x1)
-    mu, sigma2 = _reverse_step(x1, 1, eps_hat, schedule, variance)
-    square = (x0.double() - mu) ** 2 / sigma2
+    check_call(schedule, x1=x1, x0=x0, x0_hat=x0_hat)
+    mu, sigma2 = _reverse_step(x1, 1, x0_hat, schedule, variance)
+    square = (_exact(x0) - mu) ** 2 / sigma2
     return _bits_per_dim((square + (2 * math.pi * sigma2).log()) / 2)
 
 
 def variational_bound(
-    net: Callable[[Tensor, Tensor], Tensor],
+    denoiser: Denoiser,
     x0: Tensor,
     *,
-    schedule: NoiseSchedule,
     variance: Variance = "beta_tilde",
     discrete: bool = True,
     generator: torch.Generator | None = None,
@@ -206,9 +185,8 @@ def variational_bound(
     Source: Ho et al. 2020, eq. 5; the book's equation eq-bound.
 
     Args:
-        net: a denoiser, net(xt, t) -> eps_hat.
+        denoiser: denoiser(xt, t) -> Guess, on the path of a NoiseSchedule.
         x0: (B, ...), clean data.
-        schedule: the variance schedule.
         variance: "beta_tilde" or "beta".
         discrete: images with 256 grey levels (bound_L0) or continuous data (bound_L0_density).
         generator: for the noise, on any device; torch's global one if None.
@@ -217,11 +195,11 @@ def variational_bound(
         (B, T+1), bits per dimension; column s is L_s, and the sum of a row is the bound.
 
     Raises:
-        ValueError: an argument does not fit, x0 holds no grey levels though `discrete` says so, or
-            alpha_bar_T = 0.
+        ValueError: an argument does not fit, or x0 holds no grey levels though `discrete` says so.
     """
-    check_schedule(schedule)
-    _check_batch("x0", x0)
+    check_float("x0", x0)
+    schedule = getattr(denoiser, "path", None)
+    check_call(schedule, x0=x0)
     last = bound_L0 if discrete else bound_L0_density
     terms = []
     for step in range(1, schedule.T + 1):
@@ -229,27 +207,21 @@ def variational_bound(
         t = torch.full((len(x0),), step, device=x0.device)
         xt = q_sample(x0, t, eps, schedule=schedule)
         with torch.no_grad():
-            eps_hat = net(xt, t)
+            x0_hat = denoiser(xt, t).x0_hat
         if step == 1:
-            terms.append(last(x0, xt, eps_hat, schedule=schedule, variance=variance))
+            terms.append(last(x0, xt, x0_hat, schedule=schedule, variance=variance))
         else:
-            terms.append(bound_Lt(x0, xt, t, eps_hat, schedule=schedule, variance=variance))
+            terms.append(bound_Lt(x0, xt, t, x0_hat, schedule=schedule, variance=variance))
     terms.append(bound_LT(x0, schedule=schedule))
     return torch.stack(terms, 1)
 
 
 def _reverse_step(
-    xt: Tensor, t: int | Tensor, eps_hat: Tensor, schedule: NoiseSchedule, variance: Variance
+    xt: Tensor, t: int | Tensor, x0_hat: Tensor, schedule: NoiseSchedule, variance: Variance
 ) -> tuple[Tensor, Tensor]:
     """mu(x_t) = mu_tilde(x_t, x0_hat) and sigma_t^2, float64: p(x_{t-1} | x_t)."""
-    check_like("eps_hat", eps_hat, "xt", xt)
-    if variance not in ("beta_tilde", "beta"):
-        raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
-    xt, eps_hat = xt.double(), eps_hat.double()
-    alpha_bar_t = at(schedule.alpha_bar, t, xt)
-    if bool((alpha_bar_t == 0).any()):
-        raise ValueError("schedule must have alpha_bar_T > 0: eps_hat does not tell x0 at SNR 0")
-    x0_hat = (xt - (1 - alpha_bar_t).sqrt() * eps_hat) / alpha_bar_t.sqrt()
+    check_choice("variance", variance, ("beta_tilde", "beta"))
+    xt, x0_hat = _exact(xt), _exact(x0_hat)
     mu, beta_tilde = q_posterior(x0_hat, xt, t, schedule=schedule)
     if variance == "beta":
         return mu, at(schedule.beta, t, xt)
@@ -259,16 +231,9 @@ def _reverse_step(
     return mu, torch.where(beta_tilde > 0, beta_tilde, smallest)
 
 
-def _check_batch(name: str, x: Tensor) -> None:
-    check_float(name, x)
-    if x.ndim == 0:
-        raise ValueError(f"{name} must have a batch axis (B, ...), got a 0-d tensor")
-
-
-def _check_pair(name: str, x: Tensor, noisy_name: str, noisy: Tensor) -> None:
-    """The noisy data first, because the clean ones are measured against them."""
-    _check_batch(noisy_name, noisy)
-    check_like(name, x, noisy_name, noisy)
+def _exact(x: Tensor) -> Tensor:
+    """In float64; on the CPU where the device has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _bits_per_dim(nats: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_generator, check_like, check_t
-from dmlib.schedules import NoiseSchedule, at, check_schedule
+from dmlib._validate import check_call, check_generator
+from dmlib.schedules import NoiseSchedule, at
 
 
 def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -25,13 +25,10 @@ def q_step(x_prev: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSched
         x_t, (B, ...).
 
     Raises:
-        ValueError: a tensor is not finite floating point, shapes differ, t is out of 1..T.
+        ValueError: a tensor is not floating point, shapes differ, t is out of 1..T.
     """
-    check_schedule(schedule)
-    check_float("x_prev", x_prev)
-    check_like("eps", eps, "x_prev", x_prev)
-    t = check_t(t, schedule.T, batch=_batch("x_prev", x_prev))
-    beta_t = at(schedule.beta, t, x_prev)
+    check_call(schedule, x_prev=x_prev, eps=eps)
+    beta_t = at(schedule.beta, t, x_prev, low=1)
     return (1 - beta_t).sqrt() * x_prev + beta_t.sqrt() * eps
 
 
@@ -51,14 +48,11 @@ def q_sample(x0: Tensor, t: int | Tensor, eps: Tensor, *, schedule: NoiseSchedul
         x_t, (B, ...).
 
     Raises:
-        ValueError: a tensor is not finite floating point, shapes differ, t is out of 0..T.
+        ValueError: a tensor is not floating point, shapes differ, t is out of 0..T.
     """
-    check_schedule(schedule)
-    check_float("x0", x0)
-    check_like("eps", eps, "x0", x0)
-    t = check_t(t, schedule.T, low=0, batch=_batch("x0", x0))
-    alpha_bar = schedule.alpha_bar
-    return at(alpha_bar.sqrt(), t, x0) * x0 + at((1 - alpha_bar).sqrt(), t, x0) * eps
+    check_call(schedule, x0=x0, eps=eps)
+    signal, noise = schedule.mix(t, x0)  # sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t): (B, 1, ..., 1)
+    return signal * x0 + noise * eps
 
 
 def q_posterior(
@@ -82,20 +76,17 @@ def q_posterior(
         mu_tilde, (B, ...), and beta_tilde, (B, 1, ..., 1); beta_tilde is 0 at t = 1.
 
     Raises:
-        ValueError: a tensor is not finite floating point, shapes differ, t is out of 1..T.
+        ValueError: a tensor is not floating point, shapes differ, t is out of 1..T.
     """
-    check_schedule(schedule)
-    check_float("x0", x0)
-    check_like("xt", xt, "x0", x0)
-    t = check_t(t, schedule.T, batch=_batch("x0", x0))
+    check_call(schedule, x0=x0, xt=xt)
     beta, alpha, alpha_bar = schedule.beta, schedule.alpha, schedule.alpha_bar
-    before = t - 1
-    # Gathered in float64 first: 1 - alpha_bar_t is a small difference at small t.
-    beta_t, alpha_t = beta[t.cpu()], alpha[t.cpu()]
-    bar_t, bar_prev = alpha_bar[t.cpu()], alpha_bar[before.cpu()]
-    on_x0 = _shaped(bar_prev.sqrt() * beta_t / (1 - bar_t), x0)
-    on_xt = _shaped(alpha_t.sqrt() * (1 - bar_prev) / (1 - bar_t), x0)
-    beta_tilde = _shaped((1 - bar_prev) / (1 - bar_t) * beta_t, x0)
+    # Whole tables in float64, looked up once: 1 - alpha_bar_t is a small difference at small t.
+    bar_prev = torch.cat([alpha_bar[:1], alpha_bar[:-1]])
+    left = 1 - alpha_bar
+    left[0] = 1  # slot 0 is never looked up
+    on_x0 = at(bar_prev.sqrt() * beta / left, t, x0, low=1)
+    on_xt = at(alpha.sqrt() * (1 - bar_prev) / left, t, x0, low=1)
+    beta_tilde = at((1 - bar_prev) / left * beta, t, x0, low=1)
     return on_x0 * x0 + on_xt * xt, beta_tilde
 
 
@@ -111,16 +102,6 @@ def noise_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """
     check_generator(generator)
     source = x.device if generator is None else generator.device
-    eps = torch.randn(x.shape, dtype=x.dtype, device=source, generator=generator)
-    return eps.to(x.device)
-
-
-def _shaped(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) float64 -> (B, 1, ..., 1) in the dtype and on the device of `like`."""
-    return values.to(like.device, like.dtype).view(-1, *(1,) * (like.ndim - 1))
-
-
-def _batch(name: str, x: Tensor) -> int:
-    if x.ndim == 0:
-        raise ValueError(f"{name} must have a batch axis (B, ...), got a 0-d tensor")
-    return x.shape[0]
+    dtype = torch.float32 if source.type == "mps" else x.dtype  # mps has no float64
+    eps = torch.randn(x.shape, dtype=dtype, device=source, generator=generator)
+    return eps.to(x.device).to(x.dtype)

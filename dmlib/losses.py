@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like, check_real, check_t
-from dmlib.schedules import NoiseSchedule, check_schedule
+from dmlib._validate import as_index, check_alike, check_choice, check_real, check_schedule
+from dmlib.schedules import NoiseSchedule, at
 
 Prediction = Literal["eps", "x0", "v"]
 
@@ -28,11 +30,10 @@ def simple_loss(eps_hat: Tensor, eps: Tensor, *, per_sample: bool = False) -> Te
         One number, or (B,).
 
     Raises:
-        ValueError: a tensor is not finite floating point or shapes differ.
+        ValueError: a tensor is not floating point or shapes differ.
     """
-    check_float("eps", eps)
-    check_like("eps_hat", eps_hat, "eps", eps)
-    if eps.ndim < 1 or eps.numel() == 0:
+    check_alike(eps=eps, eps_hat=eps_hat)
+    if not eps.numel():
         raise ValueError(f"eps must be (B, ...) and not empty, got {tuple(eps.shape)}")
     square = ((eps - eps_hat) ** 2).reshape(len(eps), -1).mean(1)  # (B,)
     return square if per_sample else square.mean()
@@ -54,21 +55,19 @@ def min_snr_weight(
         prediction: what the squared error is taken of.
 
     Returns:
-        (B,), float64; multiply with simple_loss(..., per_sample=True).
+        (B,), float64 (float32 on mps); multiply with simple_loss(..., per_sample=True).
 
     Raises:
         ValueError: t is out of 1..T, gamma is not positive, prediction is none of the three.
     """
     check_schedule(schedule)
-    gamma = check_real("gamma", gamma, "(0, inf]")
-    batch = len(t) if isinstance(t, Tensor) and t.ndim == 1 else 1
-    snr = schedule.snr.to(t.device if isinstance(t, Tensor) else "cpu")[
-        check_t(t, schedule.T, batch=batch)
-    ]
+    check_choice("prediction", prediction, ("eps", "x0", "v"))
+    gamma = gamma if gamma == math.inf else check_real("gamma", gamma, low=0, open_low=True)
+    t = as_index("t", t, batch=t.numel() if isinstance(t, Tensor) and t.ndim == 1 else 1)
+    dtype = torch.float32 if t.device.type == "mps" else torch.float64
+    snr = at(schedule.snr, t, torch.empty(t.numel(), dtype=dtype, device=t.device), low=1)
     if prediction == "x0":
         return snr.clamp(max=gamma)
     if prediction == "eps":
         return (gamma / snr).clamp(max=1)  # 1, not 0/0, where the SNR is 0
-    if prediction == "v":
-        return snr.clamp(max=gamma) / (snr + 1)
-    raise ValueError(f"prediction must be 'eps', 'x0' or 'v', got {prediction!r}")
+    return snr.clamp(max=gamma) / (snr + 1)

@@ -1,4 +1,4 @@
-"""Gaussian mixtures: a law of data whose every diffused and reversed version is known exactly."""
+"""Gaussian mixtures: data whose every diffused and reversed distribution is known exactly."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_generator, check_int, check_t
-from dmlib.schedules import NoiseSchedule, check_schedule
+from dmlib._validate import (
+    check_float,
+    check_generator,
+    check_int,
+    check_mixture,
+    check_points,
+    check_real,
+    check_schedule,
+)
+from dmlib.forward import noise_like
+from dmlib.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,22 +40,10 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "stds"):
-            value = torch.as_tensor(getattr(self, name)).detach().to(torch.float64).clone()
-            check_float(name, value)
+            value = torch.as_tensor(getattr(self, name)).detach().cpu().double().clone()
             object.__setattr__(self, name, value)
-        K = len(self.weights) if self.weights.ndim == 1 else 0
-        if K == 0:
-            raise ValueError(f"weights must have shape (K,), got {tuple(self.weights.shape)}")
-        if self.means.ndim != 2 or len(self.means) != K or self.means.shape[1] == 0:
-            raise ValueError(
-                f"means must have shape (K, D), K = {K}, got {tuple(self.means.shape)}"
-            )
-        if self.stds.shape != (K,) or not bool((self.stds > 0).all()):
-            raise ValueError(f"stds must be (K,) = ({K},) and positive, got {self.stds.tolist()}")
-        total = float(self.weights.sum())
-        if bool((self.weights < 0).any()) or abs(total - 1) > 1e-6:
-            raise ValueError(f"weights must be >= 0 and sum to 1, got {self.weights.tolist()}")
-        object.__setattr__(self, "weights", self.weights / total)
+        check_mixture(self.weights, self.means, self.stds)
+        object.__setattr__(self, "weights", self.weights / self.weights.sum())
 
     @property
     def D(self) -> int:
@@ -54,11 +51,14 @@ class GaussianMixture:
         return self.means.shape[1]
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n points, (n, D), float64."""
+        """Draw n points, (n, D), float64, on the CPU; the generator may be on any device."""
         n = check_int("n", n, low=1)
         check_generator(generator)
-        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        eps = torch.randn(n, self.D, dtype=torch.float64, generator=generator)
+        weights = self.weights
+        if generator is not None and generator.device.type != "cpu":
+            weights = weights.float().to(generator.device)  # float: not every device has double
+        k = torch.multinomial(weights, n, replacement=True, generator=generator).cpu()
+        eps = noise_like(self.means.new_empty(n, self.D), generator)
         return self.means[k] + self.stds[k, None] * eps
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -85,28 +85,47 @@ class GaussianMixture:
         return within + (self.weights[:, None] * off).mT @ off
 
     def diffused(self, alpha_bar_t: float | Tensor) -> GaussianMixture:
-        """The law of x_t: the same weights, wider components that draw together.
+        """The distribution of x_t: the same weights, wider components that draw together.
 
         Means sqrt(alpha_bar_t) m_k, variances alpha_bar_t s_k^2 + 1 - alpha_bar_t.
 
         Args:
             alpha_bar_t: one number in [0, 1], for example schedule.alpha_bar[t].
         """
-        a = float(alpha_bar_t)
-        if not 0 <= a <= 1:
-            raise ValueError(f"alpha_bar_t must lie in [0, 1], got {a:g}")
-        variances = a * self.stds**2 + (1 - a)
-        return GaussianMixture(self.weights, math.sqrt(a) * self.means, variances.sqrt())
+        a = check_real("alpha_bar_t", float(alpha_bar_t), low=0, high=1)
+        return self.mixed(math.sqrt(a), math.sqrt(1 - a))
+
+    def mixed(self, a: float, b: float) -> GaussianMixture:
+        """The distribution of a x_0 + b eps: means a m_k, variances a^2 s_k^2 + b^2."""
+        variances = a**2 * self.stds**2 + b**2
+        return GaussianMixture(self.weights, a * self.means, variances.sqrt())
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """P(X <= x) of a mixture in one dimension, at x (N, 1); returns (N,)."""
+        z = (self._checked(x) - self.means[:, 0]) / self.stds
+        return torch.special.ndtr(z) @ self.weights
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """The x with cdf(x) = u, in one dimension, u (N,) in (0, 1); (N, 1), by bisection."""
+        check_float("u", u)
+        reach = float(self.means.abs().max() + 12 * self.stds.max())
+        low, high = (
+            torch.full((len(u), 1), -reach).double(),
+            torch.full((len(u), 1), reach).double(),
+        )
+        for _ in range(80):
+            middle = (low + high) / 2
+            below = (self.cdf(middle) < u.double())[:, None]
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
 
     def _log_joint(self, x: Tensor) -> Tensor:
         """log (w_k N(x; m_k, s_k^2 I)), (N, K)."""
         return log_joint(self._checked(x), self.weights, self.means, self.stds)
 
     def _checked(self, x: Tensor) -> Tensor:
-        check_float("x", x)
-        if x.ndim != 2 or x.shape[1] != self.D:
-            raise ValueError(f"x must have shape (N, D) = (N, {self.D}), got {tuple(x.shape)}")
-        return x.to("cpu", torch.float64)
+        check_points("x", x, self.D, flat=True)
+        return x.cpu().double()
 
 
 def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
@@ -121,7 +140,7 @@ def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor
 def reverse_posterior(
     mixture: GaussianMixture, xt: Tensor, t: int, *, schedule: NoiseSchedule
 ) -> GaussianMixture:
-    """The exact reverse step q(x_{t-1} | x_t): itself a Gaussian mixture, one law for one x_t.
+    """The exact reverse step q(x_{t-1} | x_t): itself a Gaussian mixture, one for each x_t.
 
     q(x_{t-1} | x_t) is proportional to q(x_{t-1}) N(x_t; sqrt(1 - beta_t) x_{t-1}, beta_t I).
     Component k of q(x_{t-1}) has mean m and variance V; the product has the precision
@@ -131,7 +150,7 @@ def reverse_posterior(
     eq-reverse-bayes.
 
     Args:
-        mixture: the law of the data x_0.
+        mixture: the distribution of the data x_0.
         xt: (D,), one noisy point.
         t: the step, in 1..T.
         schedule: the variance schedule.
@@ -146,8 +165,8 @@ def reverse_posterior(
     check_float("xt", xt)
     if xt.shape != (mixture.D,):
         raise ValueError(f"xt must have shape (D,) = ({mixture.D},), got {tuple(xt.shape)}")
-    t = int(check_t(t, schedule.T, batch=1))
-    point = xt.detach().to("cpu", torch.float64)
+    t = check_int("t", t, low=1, high=schedule.T)
+    point = xt.detach().cpu().double()
     before = mixture.diffused(schedule.alpha_bar[t - 1])
     share = mixture.diffused(schedule.alpha_bar[t]).posterior(point[None])[0]  # (K,)
     V, alpha_t, beta_t = before.stds**2, schedule.alpha[t], schedule.beta[t]

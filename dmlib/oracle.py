@@ -1,4 +1,4 @@
-"""The exact denoiser: what a perfect network would answer, where the data's law is known.
+"""The exact denoiser: what a perfect network would answer, where the data are known exactly.
 
 For a Gaussian mixture and for a finite data set the mean E[x_0 | x_t] has a closed form. So
 tests know the right answer and pictures can show it. All arithmetic is float64.
@@ -7,94 +7,89 @@ tests know the right answer and pictures can show it. All arithmetic is float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_float, check_int, check_t
-from dmlib.mixture import GaussianMixture, log_joint, reverse_posterior
-from dmlib.schedules import NoiseSchedule, at, check_schedule
-
-__all__ = ["FiniteOracle", "GaussianMixture", "MixtureOracle", "reverse_posterior"]
+from dmlib._validate import check_float, check_int, check_points, check_schedule
+from dmlib.mixture import GaussianMixture, log_joint
+from dmlib.parameterization import Guess
+from dmlib.schedules import wide
 
 
 class _Oracle:
-    """What both oracles share: checks, shapes, and eps and score from E[x_0 | x_t]."""
+    """What both oracles share: a denoiser on any path, and the score, from E[x_0 | x_t]."""
 
-    def __init__(self, size: int, schedule: NoiseSchedule, device: torch.device) -> None:
-        check_schedule(schedule)
-        self.schedule = schedule
+    def __init__(self, size: int, path: Any, device: torch.device) -> None:
+        check_schedule(path)
+        self.path = path
         self._size = size
-        self._device = device
+        # What has no float64 is computed on the CPU.
+        self._device = torch.device("cpu") if device.type == "mps" else device
 
-    def __call__(self, xt: Tensor, t: int | Tensor) -> Tensor:
-        """The exact eps_hat = E[eps | x_t].
+    def __call__(self, xt: Tensor, t: Any) -> Guess:
+        """The exact guess: x0_hat = E[x_0 | x_t] and eps_hat = E[eps | x_t].
 
-        eps_hat = (x_t - sqrt(alpha_bar_t) x0_hat) / sqrt(1 - alpha_bar_t).
+        eps_hat = (x_t - a_t x0_hat) / b_t, on the lecture's path a_t = sqrt(alpha_bar_t) and
+        b_t = sqrt(1 - alpha_bar_t).
 
         Args:
             xt: (B, ...), images or vectors of the data's size.
-            t: int or (B,) int64, in 1..T.
+            t: int or (B,) int64, in 1..T (on another path: as that path takes it).
 
         Returns:
-            eps_hat, (B, ...), in the dtype and on the device of xt.
+            Both (B, ...), float32 at least, on the device of xt.
         """
-        flat, alpha_bar = self._checked(xt, t)
-        eps_hat = (flat - alpha_bar.sqrt() * self._mean(flat, alpha_bar)) / (1 - alpha_bar).sqrt()
-        return eps_hat.view(xt.shape).to(xt)
+        flat, a, b = self._checked(xt, t)
+        x0_hat = self._mean(flat, a, b)
+        return Guess(*(self._back(x, xt) for x in (x0_hat, (flat - a * x0_hat) / b)))
 
-    def x0_hat(self, xt: Tensor, t: int | Tensor) -> Tensor:
-        """E[x_0 | x_t], shaped as xt (B, ...); t int or (B,) int64, in 1..T."""
-        return self._mean(*self._checked(xt, t)).view(xt.shape).to(xt)
+    def score(self, xt: Tensor, t: Any) -> Tensor:
+        """grad log q(x_t) = (a_t x0_hat - x_t) / b_t^2, shaped as xt (eq-score)."""
+        flat, a, b = self._checked(xt, t)
+        return self._back((a * self._mean(flat, a, b) - flat) / b**2, xt)
 
-    def score(self, xt: Tensor, t: int | Tensor) -> Tensor:
-        """grad log q(x_t) = (sqrt(alpha_bar_t) x0_hat - x_t) / (1 - alpha_bar_t), shaped as xt."""
-        flat, alpha_bar = self._checked(xt, t)
-        score = (alpha_bar.sqrt() * self._mean(flat, alpha_bar) - flat) / (1 - alpha_bar)
-        return score.view(xt.shape).to(xt)
-
-    def _mean(self, flat: Tensor, alpha_bar: Tensor) -> Tensor:
-        """E[x_0 | x_t] for flat (B, D) and alpha_bar (B, 1), float64 -> (B, D)."""
+    def _mean(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """E[x_0 | x_t] for flat (B, D) and a, b (B, 1), float64 -> (B, D)."""
         raise NotImplementedError
 
-    def _checked(self, xt: Tensor, t: int | Tensor) -> tuple[Tensor, Tensor]:
-        check_float("xt", xt)
-        if xt.ndim < 2 or math.prod(xt.shape[1:]) != self._size:
-            raise ValueError(
-                f"xt must be (B, ...) with {self._size} values a sample, got {tuple(xt.shape)}"
-            )
-        t = check_t(t, self.schedule.T, batch=len(xt))
-        flat = xt.to(self._device, torch.float64).reshape(len(xt), self._size)
-        return flat, at(self.schedule.alpha_bar, t, flat)
+    def _back(self, flat: Tensor, xt: Tensor) -> Tensor:
+        return flat.view(xt.shape).to(wide(xt).dtype).to(xt.device)  # cast before it moves
+
+    def _checked(self, xt: Tensor, t: Any) -> tuple[Tensor, Tensor, Tensor]:
+        check_points("xt", xt, self._size)
+        flat = xt.to(self._device).double().reshape(len(xt), self._size)
+        return flat, *self.path.mix(t, flat, low=1)
 
 
 class MixtureOracle(_Oracle):
     """The exact denoiser for data from a Gaussian mixture.
 
     E[x_0 | x_t] = sum_k P(k | x_t) (m_k + a s_k^2 / V_k (x_t - a m_k)), where
-    a = sqrt(alpha_bar_t) and V_k = alpha_bar_t s_k^2 + 1 - alpha_bar_t.
+    a = a_t = sqrt(alpha_bar_t) and V_k = a_t^2 s_k^2 + b_t^2 = alpha_bar_t s_k^2 + 1 - alpha_bar_t.
     Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
     eq-oracle-mixture.
 
     Args:
-        mixture: the law of x_0.
-        schedule: the variance schedule.
+        mixture: the distribution of x_0.
+        schedule: the variance schedule, or another path.
     """
 
-    def __init__(self, mixture: GaussianMixture, *, schedule: NoiseSchedule) -> None:
+    def __init__(self, mixture: GaussianMixture, *, schedule: Any) -> None:
         if not isinstance(mixture, GaussianMixture):
             kind = type(mixture).__name__
             raise ValueError(f"mixture must be a GaussianMixture, got {kind}")
         super().__init__(mixture.D, schedule, torch.device("cpu"))
         self.mixture = mixture
 
-    def _mean(self, flat: Tensor, alpha_bar: Tensor) -> Tensor:
+    def _mean(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
         m, s2 = self.mixture.means, self.mixture.stds**2
-        root = alpha_bar.sqrt()
-        V = alpha_bar * s2 + 1 - alpha_bar  # (B, K)
-        centres = root[..., None] * m  # (B, K, D)
+        V = a**2 * s2 + b**2  # (B, K)
+        centres = a[..., None] * m  # (B, K, D)
         share = log_joint(flat, self.mixture.weights, centres, V.sqrt()).softmax(1)
-        x0_hat = m + (root * s2 / V)[..., None] * (flat[:, None] - centres)  # (B, K, D)
+        x0_hat = m + (a * s2 / V)[..., None] * (flat[:, None] - centres)  # (B, K, D)
         return (share[..., None] * x0_hat).sum(1)
 
 
@@ -111,14 +106,14 @@ class FiniteOracle(_Oracle):
 
     Args:
         data: (N, ...), images in [-1, 1] or vectors; kept in its own dtype, on its own device.
-        schedule: the variance schedule.
+        schedule: the variance schedule, or another path.
         chunk: how many points are looked at together, >= 1.
 
     Raises:
         ValueError: data is empty, without a batch axis or not finite floating point; chunk < 1.
     """
 
-    def __init__(self, data: Tensor, *, schedule: NoiseSchedule, chunk: int = 4096) -> None:
+    def __init__(self, data: Tensor, *, schedule: Any, chunk: int = 4096) -> None:
         chunk = check_int("chunk", chunk, low=1)
         if isinstance(data, Tensor) and (data.ndim < 2 or data.numel() == 0):
             raise ValueError(f"data must be (N, ...) and not empty, got {tuple(data.shape)}")
@@ -131,25 +126,24 @@ class FiniteOracle(_Oracle):
 
     def posterior(self, xt: Tensor, t: int | Tensor) -> Tensor:
         """P(x_0 = x_i | x_t), (B, N), float64: how much of each point is left; rows sum to 1."""
-        flat, alpha_bar = self._checked(xt, t)
-        parts = [_log_kernel(flat, alpha_bar, x.double()) for x in self.data.split(self.chunk)]
+        flat, a, b = self._checked(xt, t)
+        parts = [_log_kernel(flat, a, b, x) for x in self._chunks()]
         return torch.cat(parts, 1).softmax(1)
 
     def log_prob(self, xt: Tensor, t: int | Tensor) -> Tensor:
         """log q(x_t) = log (1/N) sum_i N(x_t; sqrt(alpha_bar_t) x_i, (1 - alpha_bar_t) I), (B,)."""
-        flat, alpha_bar = self._checked(xt, t)
+        flat, a, b = self._checked(xt, t)
         log_sum = torch.full((len(flat),), -math.inf, dtype=torch.float64, device=self._device)
-        for x in self.data.split(self.chunk):
-            log_sum = log_sum.logaddexp(_log_kernel(flat, alpha_bar, x.double()).logsumexp(1))
-        log_norm = self._size / 2 * (2 * math.pi * (1 - alpha_bar[:, 0])).log()
+        for x in self._chunks():
+            log_sum = log_sum.logaddexp(_log_kernel(flat, a, b, x).logsumexp(1))
+        log_norm = self._size / 2 * (2 * math.pi * b[:, 0] ** 2).log()
         return log_sum - math.log(len(self.data)) - log_norm
 
-    def _mean(self, flat: Tensor, alpha_bar: Tensor) -> Tensor:
+    def _mean(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
         top = flat.new_full((len(flat), 1), -math.inf)  # running maximum of the log weights
         total, mean = torch.zeros_like(top), torch.zeros_like(flat)
-        for x in self.data.split(self.chunk):
-            points = x.double()
-            logits = _log_kernel(flat, alpha_bar, points)  # (B, chunk)
+        for points in self._chunks():
+            logits = _log_kernel(flat, a, b, points)  # (B, chunk)
             new_top = torch.maximum(top, logits.amax(1, keepdim=True))
             shrink, weights = (top - new_top).exp(), (logits - new_top).exp()
             total = shrink * total + weights.sum(1, keepdim=True)
@@ -157,9 +151,12 @@ class FiniteOracle(_Oracle):
             top = new_top
         return mean / total
 
+    def _chunks(self) -> Iterator[Tensor]:
+        return (x.to(self._device).double() for x in self.data.split(self.chunk))
 
-def _log_kernel(flat: Tensor, alpha_bar: Tensor, points: Tensor) -> Tensor:
-    """-||x_t - sqrt(alpha_bar_t) x_i||^2 / (2 (1 - alpha_bar_t)), (B, chunk), by one product."""
-    cross = alpha_bar.sqrt() * (flat @ points.mT)
-    square = (flat**2).sum(1, keepdim=True) + alpha_bar * (points**2).sum(1)
-    return (cross - square / 2) / (1 - alpha_bar)
+
+def _log_kernel(flat: Tensor, a: Tensor, b: Tensor, points: Tensor) -> Tensor:
+    """-||x_t - a_t x_i||^2 / (2 b_t^2), (B, chunk), by one product."""
+    cross = a * (flat @ points.mT)
+    square = (flat**2).sum(1, keepdim=True) + a**2 * (points**2).sum(1)
+    return (cross - square / 2) / b**2

@@ -1,27 +1,33 @@
-"""Four ways to say the same: the noise eps, the clean x0, the velocity v and the score.
+"""Four ways to say the same, and the guess of somebody who has seen x_t only.
 
-With x_t known, each one gives every other. For exact values this is algebra on
+The noise eps, the clean x0, the velocity v and the score: with x_t known, each one gives every
+other. For exact values this is algebra on
 x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (eq-kernel-sample); for a network's answer
 it turns one prediction into another, because all four are means given x_t and x_t is fixed.
 
 All functions are called alike, TARGET_from_SOURCE(value, xt, t, schedule=schedule):
 
-    value and xt: (B, ...), floating point, finite, of one shape on one device;
+    value and xt: (B, ...), floating point, of one shape on one device;
     t: int or (B,) int64, in 1..T;
     schedule: the variance schedule;
     returns (B, ...), in the dtype of xt (16-bit input is computed in float32);
     raises ValueError if an argument does not fit, and where the formula divides by
     sqrt(alpha_bar_t) = 0: at SNR 0 x_t is all noise, and neither eps nor the score knows x_0.
     v does, there v = -x_0.
+
+A `Guess` holds two of them, x0_hat and eps_hat, and whatever answers one is a denoiser.
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
 from torch import Tensor
 
-from dmlib._validate import check_float, check_like, check_t
-from dmlib.schedules import NoiseSchedule, at, check_schedule
+from dmlib._validate import check_call, whole
+from dmlib.schedules import NoiseSchedule, wide
 
 
 def x0_from_eps(eps: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseSchedule) -> Tensor:
@@ -135,6 +141,68 @@ def v_from_score(score: Tensor, xt: Tensor, t: int | Tensor, *, schedule: NoiseS
     return (-noise / signal * (xt + score)).to(xt.dtype)
 
 
+class Guess(NamedTuple):
+    """What somebody says of x_t: the clean data and the noise, x_t = a_t x0_hat + b_t eps_hat.
+
+    Both are (B, ...) and float32 at least. Each tells the other, but not where a_t = 0 (there
+    eps_hat does not know x0) and badly in few digits; so both are always there.
+    """
+
+    x0_hat: Tensor
+    eps_hat: Tensor
+
+
+def guess_from_eps(eps_hat: Tensor, xt: Tensor, t: int | Tensor, *, schedule: Any) -> Guess:
+    """The guess of somebody who predicts the noise; arguments as above (eq-x0-from-eps)."""
+    return Guess(x0_from_eps(eps_hat, xt, t, schedule=schedule), eps_hat)
+
+
+def guess_from_x0(x0_hat: Tensor, xt: Tensor, t: int | Tensor, *, schedule: Any) -> Guess:
+    """The guess of somebody who predicts the clean data; arguments as above (eq-x0-from-eps)."""
+    return Guess(x0_hat, eps_from_x0(x0_hat, xt, t, schedule=schedule))
+
+
+def guess_from_v(v_hat: Tensor, xt: Tensor, t: int | Tensor, *, schedule: Any) -> Guess:
+    """The guess of somebody who predicts v; nothing is divided; arguments as above (eq-v)."""
+    signal, noise = _roots("v", v_hat, xt, t, schedule, low=0)
+    return Guess(signal * xt - noise * v_hat, noise * xt + signal * v_hat)
+
+
+class Path(Protocol):
+    """How data and noise are mixed: x_t = a_t x_0 + b_t eps, t from 0 (data) to its end (noise).
+
+    `NoiseSchedule` is the path of the lecture; continuous.py has others.
+    """
+
+    def level(self, t: float) -> tuple[float, float]:
+        """a_t and b_t as numbers, at one t."""
+
+    def mix(
+        self, t: Any, like: Tensor, *, low: int = 0, high: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """a_t and b_t for a batch, (B, 1, ..., 1), in the dtype and on the device of `like`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Denoiser:
+    """A path, and what somebody says of x_t on it: denoiser(xt, t) -> Guess.
+
+    Networks become denoisers by `predicts_eps` and its kin; the oracles are; so is
+    what guidance and clipping make of one. Anything with a `path` that answers like this will do.
+
+    Args:
+        path: that x_t lies on.
+        look: answers look(xt, t) -> Guess for xt (B, ...) and t, a number or (B,).
+    """
+
+    path: Path
+    look: Callable[[Tensor, Any], Guess]
+
+    def __call__(self, xt: Tensor, t: Any) -> Guess:
+        """What is said of xt (B, ...) at t, a number or (B,)."""
+        return self.look(xt, t)
+
+
 def _roots(
     name: str,
     value: Tensor,
@@ -142,31 +210,19 @@ def _roots(
     t: int | Tensor,
     schedule: NoiseSchedule,
     *,
+    low: int = 1,
     divides: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), (B, 1, ..., 1), after all checks.
-
-    Roots are taken in float64 and cast once; never to 16 bits, where 1 / sqrt(alpha_bar_t) of a
-    late step would be lost.
-    """
-    check_schedule(schedule)
-    check_float("xt", xt)
-    if xt.ndim == 0:
-        raise ValueError("xt must have a batch axis (B, ...), got a 0-d tensor")
-    check_like(name, value, "xt", xt)
-    t = check_t(t, schedule.T, batch=len(xt))
-    alpha_bar = schedule.alpha_bar
-    if divides and bool((alpha_bar[t.cpu()] == 0).any()):
-        at_zero = int(t[(alpha_bar[t.cpu()] == 0).to(t.device)][0])
+    """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), (B, 1, ..., 1), float32 at least."""
+    check_call(schedule, xt=xt, **{name: value})
+    high = schedule.last if divides else schedule.T
+    try:
+        return schedule.mix(t, wide(xt), low=low, high=high)
+    except ValueError as error:
+        if high == schedule.T or (whole(t) is not None and t != schedule.T):
+            raise
         raise ValueError(
-            f"t must be a step with alpha_bar_t > 0, got t = {at_zero}, where x_t is all noise and "
-            f"{name} does not tell x0; mend: predict v (dmlib.models.EpsFromV, whose "
-            f"x0_hat does), or start at t = {at_zero - 1}"
-        )
-    wide = xt.new_empty(xt.shape[:1] + (1,) * (xt.ndim - 1), dtype=_wide(xt.dtype))
-    return at(alpha_bar.sqrt(), t, wide), at((1 - alpha_bar).sqrt(), t, wide)
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """float64 for float64, float32 for all narrower."""
-    return torch.promote_types(dtype, torch.float32)
+            f"t must be a step with alpha_bar_t > 0, t <= {high}: at t = {schedule.T} x_t is all "
+            f"noise and {name} does not tell x0; try: a network that predicts v "
+            f"(dmlib.models.predicts_v), or start at t = {high}"
+        ) from error

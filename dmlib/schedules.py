@@ -13,7 +13,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dmlib._validate import check_floating, check_int, check_real, check_t
+from dmlib._validate import (
+    as_index,
+    check_alike,
+    check_beta,
+    check_int,
+    check_real,
+    check_schedule,
+    whole,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +43,9 @@ class NoiseSchedule:
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        beta = self.beta
-        check_floating("beta", beta)
-        if beta.ndim != 1 or len(beta) < 2:
-            raise ValueError(f"beta must have shape (T+1,) with T >= 1, got {tuple(beta.shape)}")
-        if beta[0] != 0:
-            raise ValueError(
-                f"beta[0] must be 0 (slot 0 is the clean data), got {float(beta[0]):g}; "
-                "mend: put a zero in front"
-            )
-        steps = beta[1:]
-        if not bool(((steps > 0) & (steps <= 1)).all()):
-            bad = steps[~((steps > 0) & (steps <= 1))][0]
-            raise ValueError(f"beta[1..T] must lie in (0, 1], got {float(bad):g}")
-        if 1 - float(steps[0]) == 1:  # 1 - alpha_bar[1] would be 0, and much divides by it
-            raise ValueError(f"beta[1] must be >= 1.2e-16, or 1 - beta[1] is 1, got {steps[0]:g}")
+        check_beta(self.beta)
         # A copy, so that nobody's later in-place change reaches this frozen table.
-        object.__setattr__(self, "beta", beta.detach().to("cpu", torch.float64).clone())
+        object.__setattr__(self, "beta", self.beta.detach().cpu().double().clone())
 
     @property
     def T(self) -> int:
@@ -69,6 +63,16 @@ class NoiseSchedule:
         return self.alpha.cumprod(0)
 
     @cached_property
+    def signal(self) -> Tensor:
+        """a_t = sqrt(alpha_bar_t), what is left of x_0 in x_t, (T+1,); signal[0] = 1."""
+        return self.alpha_bar.sqrt()
+
+    @cached_property
+    def noise(self) -> Tensor:
+        """b_t = sqrt(1 - alpha_bar_t), how much noise is in x_t, (T+1,); noise[0] = 0."""
+        return (1 - self.alpha_bar).sqrt()
+
+    @cached_property
     def snr(self) -> Tensor:
         """SNR(t) = alpha_bar_t / (1 - alpha_bar_t), (T+1,); snr[0] = inf (eq-snr)."""
         return self.alpha_bar / (1 - self.alpha_bar)
@@ -78,24 +82,36 @@ class NoiseSchedule:
         """log SNR(t), natural logarithm, (T+1,); +inf at t = 0, -inf where alpha_bar_t = 0."""
         return self.snr.log()
 
+    # What makes a path of it: the two numbers that mix x_t = a_t x_0 + b_t eps, at any t.
+
+    @property
+    def end(self) -> int:
+        """Where the noise is: T."""
+        return self.T
+
+    @cached_property
+    def last(self) -> int:
+        """The last t at which x_t still tells of x_0, which is T, or T - 1 at zero SNR."""
+        return self.T - int(self.alpha_bar[-1] == 0)
+
+    def level(self, t: int) -> tuple[float, float]:
+        """a_t and b_t as numbers, t one whole number in 0..T."""
+        t = check_int("t", t, low=0, high=self.T)
+        return float(self.signal[t]), float(self.noise[t])
+
+    def mix(
+        self, t: int | Tensor, like: Tensor, *, low: int = 0, high: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """a_t and b_t for a batch, each (B, 1, ..., 1) as `at` gives them; t in low..high."""
+        where = {"low": low, "high": high}
+        return at(self.signal, t, like, **where), at(self.noise, t, like, **where)
+
 
 def _from_alpha_bar(alpha_bar: Tensor, *, beta_max: float, name: str) -> NoiseSchedule:
     """beta_t = min(1 - alpha_bar_t / alpha_bar_{t-1}, beta_max): Nichol & Dhariwal 2021, eq. 17."""
     beta = torch.zeros_like(alpha_bar)
     beta[1:] = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=beta_max)
     return NoiseSchedule(beta, name)
-
-
-def check_schedule(schedule: NoiseSchedule) -> None:
-    """Raise ValueError unless `schedule` is a NoiseSchedule; say how one is made."""
-    if isinstance(schedule, NoiseSchedule):
-        return
-    kind, mend = type(schedule).__name__, "linear_schedule(1000)"
-    if isinstance(schedule, Tensor):
-        mend = "the NoiseSchedule itself, not a table of it"
-    elif schedule in (linear_schedule, cosine_schedule, sigmoid_schedule):
-        kind, mend = "the function that makes one", f"{schedule.__name__}()"
-    raise ValueError(f"schedule must be a NoiseSchedule, got {kind}; mend: {mend}")
 
 
 def linear_schedule(T: int = 1000, *, beta_1: float = 1e-4, beta_T: float = 0.02) -> NoiseSchedule:
@@ -136,8 +152,8 @@ def cosine_schedule(T: int = 1000, *, s: float = 0.008, beta_max: float = 0.999)
     Raises:
         ValueError: an argument is out of its range.
     """
-    T, s = check_int("T", T, low=1), check_real("s", s, "[0, inf)")
-    beta_max = check_real("beta_max", beta_max, "(0, 1]")
+    T, s = check_int("T", T, low=1), check_real("s", s, low=0)
+    beta_max = check_real("beta_max", beta_max, low=0, high=1, open_low=True)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos(math.pi / 2 * (u + s) / (1 + s)) ** 2
     return _from_alpha_bar(f / f[0], beta_max=beta_max, name="cosine")
@@ -159,7 +175,8 @@ def sigmoid_schedule(
     Raises:
         ValueError: an argument is out of its range.
     """
-    T, beta_max = check_int("T", T, low=1), check_real("beta_max", beta_max, "(0, 1]")
+    T = check_int("T", T, low=1)
+    beta_max = check_real("beta_max", beta_max, low=0, high=1, open_low=True)
     start, end = check_real("start", start), check_real("end", end)
     if not start < end:
         raise ValueError(f"start must be below end, got start={start}, end={end}")
@@ -191,13 +208,18 @@ def zero_terminal_snr(schedule: NoiseSchedule) -> NoiseSchedule:
     return NoiseSchedule(beta, f"{schedule.name}, zero terminal SNR")
 
 
-def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
+def at(
+    table: Tensor, t: int | Tensor, like: Tensor, *, low: int = 0, high: int | None = None
+) -> Tensor:
     """Look up table[t] and shape it (B, 1, ..., 1), in the dtype and on the device of `like`.
+
+    No value of t or `like` is read where all is well, so that no device is waited for.
 
     Args:
         table: (T+1,), any of a schedule's tables.
-        t: int or (B,) int64, in 0..T.
+        t: int or (B,) int64, in low..high.
         like: (B, ...), floating point; what the result will be multiplied with.
+        low, high: the range of t, 0..T if not given.
 
     Returns:
         (B, 1, ..., 1), as many axes as `like`.
@@ -208,9 +230,33 @@ def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
     if not isinstance(table, Tensor) or table.ndim != 1:
         got = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
         raise ValueError(f"table must be a tensor (T+1,) such as schedule.alpha_bar, got {got}")
-    check_floating("like", like)
-    if like.ndim == 0:
-        raise ValueError("like must have a batch axis, got a 0-d tensor")
-    t = check_t(t, len(table) - 1, low=0, batch=like.shape[0])
-    values = table.to(like.device)[t.to(like.device)]
-    return values.to(like.dtype).view(-1, *(1,) * (like.ndim - 1))
+    check_alike(like=like)
+    high = len(table) - 1 if high is None else high
+    if whole(t) is not None:
+        check_int("t", t, low=low, high=high)
+    index = as_index("t", t, batch=len(like), device=like.device)
+    try:
+        values = _copy(table, like)[low : high + 1].index_select(0, index - low)
+    except (IndexError, RuntimeError) as error:
+        least, most = int(index.min()), int(index.max())
+        raise ValueError(f"t must be in {low}..{high}, got {least} to {most}") from error
+    return values.view(-1, *(1,) * (like.ndim - 1))
+
+
+def _copy(table: Tensor, like: Tensor) -> Tensor:
+    """The table in the dtype and on the device of `like`, made once and kept with the table.
+
+    Cast before it moves: not every device has float64.
+    """
+    if table.is_inference():  # does not count its changes
+        return table.to(like.dtype).to(like.device)
+    copies = table.__dict__.setdefault("_copies", {})
+    key = (table._version, like.dtype, like.device)
+    if key not in copies:
+        copies[key] = table.to(like.dtype).to(like.device)
+    return copies[key]
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: in 16 bits 1 / sqrt(alpha_bar_t) of a late step would be lost."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

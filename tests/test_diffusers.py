@@ -15,9 +15,11 @@ from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from torch.testing import assert_close
 
 from dmlib.forward import q_sample
-from dmlib.parameterization import eps_from_v, v_from_eps, x0_from_v
-from dmlib.sampling import ddim, ddim_step, ddpm, ddpm_step, dpm_solver, generate, sample
+from dmlib.models import predicts_eps, predicts_v
+from dmlib.parameterization import eps_from_v, guess_from_eps, v_from_eps, x0_from_v
+from dmlib.sampling import generate, sample
 from dmlib.schedules import cosine_schedule, linear_schedule, zero_terminal_snr
+from dmlib.steps import Move, ddim, ddpm, dpm_solver
 
 F64 = torch.float64
 OURS = {"linear": linear_schedule(), "squaredcos_cap_v2": cosine_schedule()}
@@ -35,6 +37,19 @@ def theirs(make, kind: str, *, exact: bool = True, steps: int | None = None, **s
     if steps:
         scheduler.set_timesteps(steps)
     return scheduler
+
+
+def ddpm_step(xt, eps_hat, noise, *, t, schedule, t_prev=None, variance="beta_tilde"):
+    """One step of ddpm() with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    move = Move(schedule, t, t - 1 if t_prev is None else t_prev)
+    return ddpm(variance)(xt, guess, noise, move)
+
+
+def ddim_step(xt, eps_hat, noise, *, t, t_prev, schedule, eta=0.0):
+    """One step of ddim(eta) with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    return ddim(eta)(xt, guess, noise, Move(schedule, t, t_prev))
 
 
 def wavy(xt, t):
@@ -61,7 +76,7 @@ def ours(scheduler, kind: str, xt, *, step, seed: int) -> torch.Tensor:
     """Our loop over the same times: all x_t on the way."""
     times = [i + 1 for i in scheduler.timesteps.tolist()] + [0]
     generator = torch.Generator().manual_seed(seed)
-    walk = sample(wavy, xt, schedule=OURS[kind], step=step, times=times, generator=generator)
+    walk = sample(predicts_eps(wavy, OURS[kind]), xt, step=step, times=times, generator=generator)
     return torch.stack([shot.xt for shot in walk])
 
 
@@ -173,7 +188,7 @@ def test_trailing_times_are_our_evenly_spaced_ones():
     for steps in (10, 25, 50):
         scheduler = theirs(DDIMScheduler, "linear", timestep_spacing="trailing", steps=steps)
         times = [i + 1 for i in scheduler.timesteps.tolist()] + [0]
-        walk = sample(wavy, randn(1, 1), schedule=OURS["linear"], times=steps)
+        walk = sample(predicts_eps(wavy, OURS["linear"]), randn(1, 1), times=steps)
         assert [shot.t for shot in walk] == times
 
 
@@ -184,7 +199,7 @@ def test_with_its_own_float32_tables_the_end_is_the_same(eta):
     expected = walked(scheduler, xT, seed=4, eta=eta)[-1]
     times = [i + 1 for i in scheduler.timesteps.tolist()] + [0]
     g = torch.Generator().manual_seed(4)
-    got = generate(wavy, xT, schedule=OURS["linear"], step=ddim(eta), times=times, generator=g)
+    got = generate(predicts_eps(wavy, OURS["linear"]), xT, step=ddim(eta), times=times, generator=g)
     assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -217,7 +232,7 @@ def test_their_v_prediction_step_sees_our_x0_and_eps(kind):
 
 @every_schedule
 def test_v_prediction_trajectory_equals(kind):
-    """Their loop gets v; ours gets the same network as eps."""
+    """The same network, which says v, in both loops."""
     scheduler = theirs(
         DDIMScheduler, kind, prediction_type="v_prediction", clip_sample=False, steps=50
     )
@@ -225,8 +240,5 @@ def test_v_prediction_trajectory_equals(kind):
     expected = walked(scheduler, xT, seed=4)
     times = [i + 1 for i in scheduler.timesteps.tolist()] + [0]
 
-    def eps_net(xt, t):
-        return eps_from_v(wavy(xt, t), xt, t, schedule=schedule)
-
-    got = generate(eps_net, xT, schedule=schedule, times=times)
+    got = generate(predicts_v(wavy, schedule), xT, times=times)
     assert_close(got, expected[-1], rtol=1e-8, atol=1e-8)

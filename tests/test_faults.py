@@ -18,9 +18,11 @@ from torch.testing import assert_close
 from dmlib.bound import variational_bound
 from dmlib.data import fashion_sample, to_unit
 from dmlib.forward import q_posterior, q_sample, q_step
-from dmlib.sampling import ddim_step, ddpm_step
+from dmlib.models import predicts_eps
+from dmlib.parameterization import guess_from_eps
 from dmlib.schedules import NoiseSchedule
-from dmlib.training.batches import load_data, shuffled
+from dmlib.steps import Move, ddim, ddpm
+from dmlib.training.batches import sample, shuffled
 from dmlib.training.ema import EMA
 
 F64 = torch.float64
@@ -30,6 +32,19 @@ ONE, ZERO = torch.ones(1, 1, dtype=F64), torch.zeros(1, 1, dtype=F64)
 
 def close(tensor: torch.Tensor, value: float) -> bool:
     return float(tensor) == pytest.approx(value, rel=1e-12, abs=1e-12)
+
+
+def ddpm_step(xt, eps_hat, noise, *, t, schedule, t_prev=None, variance="beta_tilde"):
+    """One step of ddpm() with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    move = Move(schedule, t, t - 1 if t_prev is None else t_prev)
+    return ddpm(variance)(xt, guess, noise, move)
+
+
+def ddim_step(xt, eps_hat, noise, *, t, t_prev, schedule, eta=0.0):
+    """One step of ddim(eta) with the noise that is guessed."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    return ddim(eta)(xt, guess, noise, Move(schedule, t, t_prev))
 
 
 def test_no_noise_is_added_at_the_last_step():
@@ -81,13 +96,13 @@ def test_images_reach_the_network_in_minus_one_to_one():
     images, _ = fashion_sample()
     assert (int(images.min()), int(images.max())) == (0, 255)
     assert_close(to_unit(images[:50]).aminmax(), (torch.tensor(-1.0), torch.tensor(1.0)))
-    batch, _ = next(shuffled(*load_data("sample"), batch_size=200))
+    batch, _ = next(shuffled(*sample(), batch_size=200))
     assert (float(batch.min()), float(batch.max())) == (-1.0, 1.0)
     assert batch.dtype == torch.float32
     # And what is in [0, 1] is caught where grey levels matter.
     unscaled = images[:2, None].double() / 255
     with pytest.raises(ValueError, match=r"^x0 must hold grey levels"):
-        variational_bound(lambda xt, t: xt, unscaled, schedule=HALVES)
+        variational_bound(predicts_eps(lambda xt, t: xt, HALVES), unscaled)
 
 
 class Net(nn.Module):
@@ -121,14 +136,8 @@ def test_the_average_weighs_the_newest_weights_first_and_does_not_lag():
     assert float(ema.net.w) == pytest.approx(9 / 11 / 4 + 2 * 3 / 4)
 
 
-@pytest.mark.parametrize("name", ["mnist", "", None])
-def test_load_data_refuses_a_name_that_it_does_not_know(name):
-    with pytest.raises(ValueError, match=r"^name must"):
-        load_data(name)
-
-
-def test_load_data_gives_images_with_channels_and_integer_labels():
-    images, labels = load_data("sample")
+def test_the_sample_gives_images_with_channels_and_integer_labels():
+    images, labels = sample()
     assert images.shape == (2000, 1, 28, 28)
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64

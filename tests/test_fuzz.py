@@ -22,6 +22,7 @@ from torch.testing import assert_close
 from dmlib import bound, forward, losses, metrics
 from dmlib.data import to_uint8, to_unit
 from dmlib.mixture import GaussianMixture, reverse_posterior
+from dmlib.models import predicts_eps
 from dmlib.oracle import FiniteOracle, MixtureOracle
 from dmlib.schedules import at, linear_schedule
 
@@ -50,7 +51,7 @@ class Entry:
         low: the least t.
         empty: whether B = 0 is right.
         levels: those of the tensors that hold grey levels.
-        any_value: whether NaN is right (only the shape is looked at).
+        looks: whether values are looked at (it is a door); an equation looks at shapes only.
     """
 
     call: Callable
@@ -59,7 +60,7 @@ class Entry:
     low: int = 1
     empty: bool = True
     levels: tuple[str, ...] = ()
-    any_value: bool = False
+    looks: bool = False
 
     def arguments(self, B: int, seed: int = 0) -> dict:
         made = {n: 0.5 * randn(B, 2, 3, seed=seed + i) for i, n in enumerate(self.tensors)}
@@ -78,35 +79,38 @@ ENTRIES = {
     "q_step": Entry(with_schedule(forward.q_step), ("x_prev", "eps"), "t"),
     "q_sample": Entry(with_schedule(forward.q_sample), ("x0", "eps"), "t", 0),
     "q_posterior": Entry(with_schedule(forward.q_posterior), ("x0", "xt"), "t"),
-    "at": Entry(lambda like, t: at(SCHEDULE.beta, t, like), ("like",), "t", 0, any_value=True),
+    "at": Entry(lambda like, t: at(SCHEDULE.beta, t, like), ("like",), "t", 0),
     "simple_loss": Entry(losses.simple_loss, ("eps_hat", "eps"), empty=False),
     "min_snr_weight": Entry(with_schedule(losses.min_snr_weight), (), "t"),
     "bound_LT": Entry(with_schedule(bound.bound_LT), ("x0",)),
-    "bound_Lt": Entry(with_schedule(bound.bound_Lt), ("x0", "xt", "eps_hat"), "t", 2),
-    "bound_L0": Entry(with_schedule(bound.bound_L0), ("x0", "x1", "eps_hat"), levels=("x0",)),
-    "bound_L0_density": Entry(with_schedule(bound.bound_L0_density), ("x0", "x1", "eps_hat")),
+    "bound_Lt": Entry(with_schedule(bound.bound_Lt), ("x0", "xt", "x0_hat"), "t", 2),
+    "bound_L0": Entry(with_schedule(bound.bound_L0), ("x0", "x1", "x0_hat"), levels=("x0",)),
+    "bound_L0_density": Entry(with_schedule(bound.bound_L0_density), ("x0", "x1", "x0_hat")),
     "variational_bound": Entry(
         lambda x0: bound.variational_bound(
-            lambda xt, t: 0.1 * xt,
+            predicts_eps(lambda xt, t: 0.1 * xt, SCHEDULE),
             x0,
-            schedule=SCHEDULE,
             discrete=False,
             generator=torch.Generator().manual_seed(0),
         ),
         ("x0",),
+        looks=True,
     ),
-    "MixtureOracle": Entry(MixtureOracle(MIXTURE, schedule=SCHEDULE), ("xt",), "t"),
-    "MixtureOracle.x0_hat": Entry(MixtureOracle(MIXTURE, schedule=SCHEDULE).x0_hat, ("xt",), "t"),
-    "FiniteOracle": Entry(FiniteOracle(POINTS, schedule=SCHEDULE), ("xt",), "t"),
+    "MixtureOracle": Entry(MixtureOracle(MIXTURE, schedule=SCHEDULE), ("xt",), "t", looks=True),
+    "FiniteOracle": Entry(FiniteOracle(POINTS, schedule=SCHEDULE), ("xt",), "t", looks=True),
     "FiniteOracle.score": Entry(FiniteOracle(POINTS, schedule=SCHEDULE).score, ("xt",), "t"),
     "FiniteOracle.posterior": Entry(
-        FiniteOracle(POINTS, schedule=SCHEDULE).posterior, ("xt",), "t"
+        FiniteOracle(POINTS, schedule=SCHEDULE).posterior, ("xt",), "t", looks=True
     ),
     "FiniteOracle.log_prob": Entry(FiniteOracle(POINTS, schedule=SCHEDULE).log_prob, ("xt",), "t"),
     "nearest_neighbours": Entry(
-        lambda samples: metrics.nearest_neighbours(samples, POINTS.view(5, 2, 3))[0], ("samples",)
+        lambda samples: metrics.nearest_neighbours(samples, POINTS.view(5, 2, 3))[0],
+        ("samples",),
+        looks=True,
     ),
-    "features_of": Entry(lambda x: metrics.features_of(x, torch.nn.Flatten()), ("x",), empty=False),
+    "features_of": Entry(
+        lambda x: metrics.features_of(x, torch.nn.Flatten()), ("x",), empty=False, looks=True
+    ),
 }
 every_entry = pytest.mark.parametrize("name", ENTRIES)
 
@@ -154,7 +158,7 @@ def test_right_arguments_give_finite_answers(name):
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_spoilt_tensor_is_refused_by_name(name, how):
     entry = ENTRIES[name]
-    if entry.any_value and how in ("one NaN", "infinite"):
+    if not entry.looks and how in ("one NaN", "infinite"):
         return
     for spoilt in entry.tensors:
         given = entry.arguments(3)

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from dmlib._validate import check_schedule
 from dmlib.bound import bound_L0, bound_L0_density, bound_LT, bound_Lt, variational_bound
 from dmlib.forward import q_posterior, q_sample, q_step
 from dmlib.losses import min_snr_weight
 from dmlib.mixture import GaussianMixture, reverse_posterior
+from dmlib.models import predicts_eps, predicts_v, predicts_x0
 from dmlib.oracle import MixtureOracle
-from dmlib.parameterization import x0_from_eps
-from dmlib.sampling import clipped, ddim_step, ddpm_step, sample
+from dmlib.parameterization import Denoiser, x0_from_eps
 from dmlib.schedules import (
     NoiseSchedule,
     at,
-    check_schedule,
     cosine_schedule,
     linear_schedule,
     sigmoid_schedule,
@@ -114,15 +114,15 @@ def test_a_first_beta_that_rounds_away_is_refused_and_the_least_one_is_usable():
 
 
 def test_a_list_is_told_how_to_become_a_table():
-    with pytest.raises(ValueError, match=r"^beta must .* got list; mend: torch.tensor\(beta\)"):
+    with pytest.raises(ValueError, match=r"^beta must .* got list; try: torch.tensor\(beta\)"):
         NoiseSchedule([0, 0.1])
 
 
 WRONG_SCHEDULES = [
-    (1000, "got int; mend: linear_schedule"),
+    (1000, "got int; try: linear_schedule"),
     (None, "got NoneType"),
-    (cosine_schedule, r"got the function that makes one; mend: cosine_schedule\(\)"),
-    (linear_schedule(10).alpha_bar, "got Tensor; mend: the NoiseSchedule itself"),
+    (cosine_schedule, r"got the function that makes one; try: cosine_schedule\(\)"),
+    (linear_schedule(10).alpha_bar, "got Tensor; try: the NoiseSchedule itself"),
 ]
 
 
@@ -130,9 +130,6 @@ WRONG_SCHEDULES = [
 def test_what_is_no_schedule_is_refused_by_name_everywhere(schedule, says):
     x, one = torch.zeros(2, 3), torch.ones(2, dtype=torch.int64)
     mixture = GaussianMixture([1.0], [[0.0, 0.0, 0.0]], [1.0])
-
-    def net(xt, t):
-        return xt
 
     calls = [
         lambda: check_schedule(schedule),
@@ -146,11 +143,10 @@ def test_what_is_no_schedule_is_refused_by_name_everywhere(schedule, says):
         lambda: bound_Lt(x, x, 2, x, schedule=schedule),
         lambda: bound_L0(x, x, x, schedule=schedule),
         lambda: bound_L0_density(x, x, x, schedule=schedule),
-        lambda: variational_bound(net, x, schedule=schedule),
-        lambda: ddpm_step(x, x, x, t=1, schedule=schedule),
-        lambda: ddim_step(x, x, x, t=1, t_prev=0, schedule=schedule),
-        lambda: clipped(net, schedule=schedule),
-        lambda: sample(net, x, schedule=schedule),
+        lambda: predicts_eps(torch.nn.Identity(), schedule),
+        lambda: predicts_v(torch.nn.Identity(), schedule),
+        lambda: predicts_x0(torch.nn.Identity(), schedule),
+        lambda: variational_bound(Denoiser(schedule, lambda xt, t: None), x),
         lambda: MixtureOracle(mixture, schedule=schedule),
         lambda: reverse_posterior(mixture, x[0], 1, schedule=schedule),
     ]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dmlib.assets import ASSETS
+from dmlib.schedules import NoiseSchedule
 
 GALLERY = ASSETS / "gallery.npz"
 
@@ -46,3 +51,25 @@ def load_gallery() -> dict[str, Exhibit]:
         step, loss = arrays[f"step_{training}"], arrays[f"loss_{training}"]
         exhibits[name] = Exhibit(name, training, samples, step, loss, facts)
     return exhibits
+
+
+@torch.no_grad()
+def told_and_read(
+    unet: nn.Module,  # answers with v_hat
+    xT: Tensor,
+    schedule: NoiseSchedule,
+    *,
+    told: Callable[[int], int] = lambda t: t,
+    read: Callable[[int], int] = lambda t: t,
+    steps: int = 20,
+) -> Tensor:
+    """Clipped DDIM: the network is told told(t), and v_hat is read with alpha_bar[read(t)]."""
+    xt, bar = xT, schedule.alpha_bar.to(xT.dtype)
+    times = [round(schedule.T * k / steps) for k in range(steps, -1, -1)]
+    for t, s in pairwise(times):
+        v_hat = unet(xt, told(t), torch.arange(len(xT)) % 10)
+        eps_hat = (1 - bar[read(t)]).sqrt() * xt + bar[read(t)].sqrt() * v_hat
+        x0_hat = ((xt - (1 - bar[t]).sqrt() * eps_hat) / bar[t].sqrt()).clamp(-1, 1)
+        eps_hat = (xt - bar[t].sqrt() * x0_hat) / (1 - bar[t]).sqrt()
+        xt = bar[s].sqrt() * x0_hat + (1 - bar[s]).sqrt() * eps_hat
+    return xt

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from dmlib.book.live_view import LiveView
 from dmlib.checkpoint import Card, read
+from dmlib.data import Pictures
 from dmlib.schedules import NoiseSchedule
+from dmlib.training.device import fastest_device
 from dmlib.training.estimate import Estimate, estimate
 from dmlib.training.log import read_grids, read_log
-from dmlib.training.loop import Record
 from dmlib.training.model_card import device_name
-from dmlib.training.recipes import Preset
-from dmlib.training.session import Outcome, Session, fastest_device
+from dmlib.training.outcome import Outcome
+from dmlib.training.recipes import Recipe
+from dmlib.training.record import Record
+from dmlib.training.session import Session
 
 DRIVE = Path("/content/drive")
 PICTURE_SECONDS = 30.0  # between two pictures of the curves, if no grid comes in between
@@ -40,10 +43,10 @@ class Trained:
         outcome: how the training ended.
     """
 
-    net: nn.Module
-    raw: nn.Module
-    schedule: NoiseSchedule
-    recipe: Preset
+    net: nn.Module = field(repr=False)
+    raw: nn.Module = field(repr=False)
+    schedule: NoiseSchedule = field(repr=False)
+    recipe: Recipe = field(repr=False)
     folder: Path
     outcome: Outcome
 
@@ -59,19 +62,19 @@ class Trained:
 
 
 def train_here(
-    recipe: Preset,
+    recipe: Recipe,
     *,
     folder: str | Path | None = None,
     device: str | None = None,
     data_folder: str | None = None,
     drive: bool = False,
-    images: Tensor | None = None,
+    images: Tensor | Pictures | None = None,
     labels: Tensor | None = None,
 ) -> Trained:
     """Train in this notebook (or script), or go on with the run in the same folder.
 
     Args:
-        recipe: a preset, `preset("cpu")`, `choose_preset()`, or one changed with `replace`.
+        recipe: `CPU`, `choose_recipe()`, or one changed with `replace`.
         folder: where the run is kept; runs/<name of the recipe> if None.
         device: "cpu", "cuda", ...; the fastest there is if None.
         data_folder: where the data set's files lie, if they shall not be looked for or downloaded.
@@ -96,7 +99,9 @@ def train_here(
         print(f"passed over: {reason}")
     if session.training.step < recipe.train.steps:
         announce(recipe, estimate(recipe, device=device), device=device, folder=place)
-    if session.found is not None:
+    if session.training.step >= recipe.train.steps:
+        print(f"nothing left to do: all {recipe.train.steps} steps are done")
+    elif session.found is not None:
         print(f"going on after step {session.training.step} of {recipe.train.steps}")
     outcome = _show(session)
     print(outcome.sentence)
@@ -106,10 +111,10 @@ def train_here(
     )
 
 
-def announce(recipe: Preset, cost: Estimate, *, device: str, folder: Path) -> None:
+def announce(recipe: Recipe, cost: Estimate, *, device: str, folder: Path) -> None:
     """Print what a training will do and cost."""
     per_step = recipe.batch_size * recipe.train.accumulation
-    print(f"preset     {recipe.name}")
+    print(f"recipe     {recipe.name}")
     print(textwrap.fill(recipe.purpose, 76, initial_indent=" " * 11, subsequent_indent=" " * 11))
     print(f"device     {device_name(torch.device(device))}")
     print(f"network    {cost.parameters:,} parameters")
@@ -123,13 +128,13 @@ def announce(recipe: Preset, cost: Estimate, *, device: str, folder: Path) -> No
     print(f"kept in    {folder}; run this again to go on after a stop")
 
 
-def _place(recipe: Preset, folder: str | Path | None, *, drive: bool) -> Path:
+def _place(recipe: Recipe, folder: str | Path | None, *, drive: bool) -> Path:
     place = Path(folder or f"runs/{recipe.name}")
     try:
         from google.colab import drive as colab_drive
     except ImportError:
         if drive:
-            raise ValueError("drive=True works on Colab only; mend: leave it out") from None
+            raise ValueError("drive=True works on Colab only; try: leave it out") from None
         return place
     if not drive:
         print("On Colab the folder is lost with the machine. To keep it: train_here(…, drive=True)")

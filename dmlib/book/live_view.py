@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dmlib.book import plotting
-from dmlib.training.loop import Record
+from dmlib.training.record import Record
 
 Lines = list[dict[str, Any]]
 EVERY_SECONDS = 0.5  # between two moves of the bar
@@ -41,11 +41,15 @@ class LiveView:
     def step(self, record: Record) -> None:
         """Move the bar."""
         self.recent.append(record)
-        if self.bar is not None:
-            self.bar.set_postfix_str(self._numbers(), refresh=False)
-            self.bar.update()
-        elif time.monotonic() - self.moved > EVERY_SECONDS or record.step == self.steps:
+        # Seldom: to read a loss is to wait for the device.
+        due = time.monotonic() - self.moved > EVERY_SECONDS or record.step == self.steps
+        if due:
             self.moved = time.monotonic()
+        if self.bar is not None:
+            if due:
+                self.bar.set_postfix_str(self._numbers(), refresh=False)
+            self.bar.update()
+        elif due:
             self._show_bar(record.step)
 
     def picture(self, lines: Lines, grid: tuple[int, NDArray[np.uint8]] | None) -> None:
@@ -73,7 +77,8 @@ class LiveView:
         self.bar_handle = _display(self.bar_handle, _Bar(step, self.steps, text))
 
     def _numbers(self) -> str:
-        loss = sum(r.loss for r in self.recent) / len(self.recent)
+        finite = [r.loss for r in self.recent if r.finite]  # float16 may lose a step
+        loss = sum(finite) / max(1, len(finite))
         rate = sum(r.images for r in self.recent) / sum(r.seconds for r in self.recent)
         return f"loss {loss:.4f}, {rate:.0f} images/s"
 
@@ -153,19 +158,11 @@ def plt_style():
 
 def samples(axes: Axes, images: NDArray[np.uint8]) -> Axes:
     """A grid of samples (N, C, H, W) uint8, sorted by class: one column a class, grey or colour."""
-    n, channels = images.shape[:2]
+    n = len(images)
     each = n // 10 if n % 10 == 0 else 1
     ordered = images.reshape(n // each, each, *images.shape[1:]).swapaxes(0, 1)
     ordered = ordered.reshape(images.shape)
-    if channels == 1:
-        return plotting.image_grid(axes, ordered / 127.5 - 1, columns=n // each)
-    padded = np.pad(ordered, ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
-    rows = [
-        np.concatenate(list(row), axis=2) for row in padded.reshape(each, -1, *padded.shape[1:])
-    ]
-    axes.imshow(np.concatenate(rows, axis=1).transpose(1, 2, 0))
-    axes.axis("off")
-    return axes
+    return plotting.image_grid(axes, ordered / 127.5 - 1, columns=n // each)
 
 
 def loss_curve(axes: Axes, lines: Lines) -> Axes:

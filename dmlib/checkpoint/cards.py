@@ -63,8 +63,8 @@ def schedule_of(card: dict[str, Any]) -> NoiseSchedule:
     if not isinstance(name, str) or name not in MAKERS:
         raise ValueError(
             f'the card\'s schedule must be "cosine" or "linear" to be made from its name, got '
-            f"{name!r}; mend: fill a UNet from checkpoint.read(path).tensors, and wrap it with "
-            "your own schedule, EpsFromV(net, schedule.alpha_bar)"
+            f"{name!r}; try: fill a UNet from checkpoint.read(path).tensors, and make a denoiser "
+            "with your own schedule, predicts_v(net, schedule)"
         )
     schedule = MAKERS[name](whole_number(card, "T", low=1))
     check_same_schedule(card, schedule)

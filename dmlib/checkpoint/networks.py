@@ -17,8 +17,8 @@ from torch import Tensor
 from dmlib._validate import check_int
 from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
-from dmlib.checkpoint.files import replace_whole
-from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.checkpoint.files import make_folder, replace_whole
+from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
@@ -35,7 +35,7 @@ class Checkpoint:
 
     Args:
         tensors: by name.
-        card: JSON values; "sha256" and "bytes" describe the tensors' file.
+        card: JSON values; "sha256" and "bytes" describe the tensors' file, "card_sha256" the card.
         path: where the tensors' file lies.
     """
 
@@ -47,8 +47,8 @@ class Checkpoint:
 def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoint:
     """Write `path` (safetensors) and the card beside it (same name, .json), each atomically.
 
-    The card comes last and holds the hash of the tensors: a card that is there and agrees with
-    its file vouches for both, whenever the power went off.
+    The card comes last and holds the hash of the tensors, and its own: a card that is there and
+    agrees with both vouches for them, whenever the power went off.
 
     Args:
         path: ends in .safetensors.
@@ -57,6 +57,7 @@ def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoin
 
     Raises:
         ValueError: path has another ending, or the card holds something that JSON cannot.
+        FolderError: it cannot be written there.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -65,10 +66,11 @@ def write(path: Path | str, tensors: dict[str, Tensor], card: Card) -> Checkpoin
     data = to_bytes(tensors)
     card = {**card, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     try:
+        card["card_sha256"] = _hash_of(card)
         text = json.dumps(card, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"card must hold JSON values only: {error}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Same name again: without its old card the file in between vouches for nothing.
     path.with_suffix(".json").unlink(missing_ok=True)
     replace_whole(path, data)
@@ -122,7 +124,16 @@ def _read_card(path: Path) -> Card:
         raise CheckpointError(f"{path}: the card is not JSON ({error})") from None
     if not isinstance(card, dict) or not {"sha256", "bytes"} <= card.keys():
         raise CheckpointError(f"{path}: not a card of dmlib (no sha256 and bytes)")
+    if card.get("card_sha256", "") not in ("", _hash_of(card)):  # cards of old have none
+        raise CheckpointError(f"{path}: the card was changed after it was written")
     return card
+
+
+def _hash_of(card: Card) -> str:
+    """The SHA-256 of what a card says."""
+    rest = {name: value for name, value in card.items() if name != "card_sha256"}
+    said = json.loads(json.dumps(rest, allow_nan=False))
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def save(
@@ -173,16 +184,16 @@ def _by_age(folder: Path | str) -> list[Path]:
     return sorted(Path(folder).glob(NAMES), reverse=True)
 
 
-def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
+def load_unet(path: Path | str) -> tuple[NetDenoiser, Card]:
     """Build the U-Net of a card's "config" and give it the file's weights, as float32.
 
-    It answers with eps_hat, also where the card says that it predicts v inside.
+    It comes as a denoiser, with the schedule that the card names.
 
     Args:
         path: ends in .safetensors.
 
     Returns:
-        The network in eval mode, and its card.
+        The denoiser in eval mode (the U-Net is its `net`), and the card.
 
     Raises:
         CheckpointError: the file is bad or holds no such network, or the card's schedule cannot
@@ -191,24 +202,23 @@ def load_unet(path: Path | str) -> tuple[UNet | EpsFromV, Card]:
     checkpoint = read(path)
     if checkpoint.card.get("kind") == TRAINING:
         raise CheckpointError(
-            f"{path}: holds the whole state of a training; mend: "
-            "resume.load_weights(path, recipe.make_net()) takes the averaged weights out of it"
+            f"{path}: holds the whole state of a training; try: "
+            "resume.load_weights(path, recipe.make_denoiser()) takes the averaged weights out of it"
         )
     try:
         net = UNet(UNetConfig(**checkpoint.card["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the card describes no U-Net ({error!r})") from None
-    return _answering_eps(_filled(net, checkpoint), checkpoint), checkpoint.card
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _answering_eps(net: UNet, checkpoint: Checkpoint) -> UNet | EpsFromV:
+def _denoiser(net: UNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
-    if predicts == "eps":
-        return net
     try:
-        if predicts != "v":
+        if predicts not in ("eps", "v"):
             raise ValueError(f'the card\'s predicts must be "eps" or "v", got {predicts!r}')
-        return EpsFromV(net, schedule_of(checkpoint.card).alpha_bar).eval()
+        make = predicts_v if predicts == "v" else predicts_eps
+        return make(net, schedule_of(checkpoint.card)).eval()
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
 
@@ -223,7 +233,7 @@ def load_mlp(path: Path | str) -> tuple[MLP, Card]:
     return _filled(net, checkpoint), checkpoint.card
 
 
-def load_shipped(name: str = "fashion_unet") -> tuple[UNet | EpsFromV, Card]:
+def load_shipped(name: str = "fashion_unet") -> tuple[NetDenoiser, Card]:
     """The trained U-Net that comes with dmlib, checked against its card's SHA-256.
 
     Args:

@@ -85,7 +85,7 @@ def read_archive(path: Path, parts: Sequence[str]) -> tuple[Tensor, Tensor]:
         with tarfile.open(path, "r:gz") as archive:
             records = torch.cat([_records(archive, part, path) for part in parts])
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is broken: {error}; mend: delete it and run again") from error
+        raise DataError(f"{path} is broken: {error}; try: delete it and run again") from error
     labels = records[:, 0].long()
     if int(labels.max()) >= len(CIFAR10_CLASS_NAMES):
         raise DataError(f"{path}: labels must be 0..9, got {int(labels.max())}")
@@ -97,7 +97,7 @@ def _records(archive: tarfile.TarFile, part: str, path: Path) -> Tensor:
     try:
         member = archive.getmember(part)
     except KeyError:
-        raise DataError(f"{path}: {part} is missing; mend: delete it and run again") from None
+        raise DataError(f"{path}: {part} is missing; try: delete it and run again") from None
     size = PER_PART * RECORD
     file = archive.extractfile(member) if member.isfile() else None
     if file is None or member.size != size:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class DataError(RuntimeError):
-    """A data file cannot be had or is broken; the message names the file and the mend."""
+    """A data file cannot be had or is broken; the message names the file and what to try."""
 
 
 def cache_folder(data_set: str) -> Path:
@@ -62,7 +62,7 @@ def fetch(
     broken = f"; the file that lies there is broken: {path}" if path.exists() else ""
     raise DataError(
         f"{name} could not be downloaded{broken}. Tried:{''.join(failures) or ' no mirror'}\n"
-        f"Mend: check the connection and run again, or put the file there yourself: {path}"
+        f"Try: check the connection and run again, or put the file there yourself: {path}"
     )
 
 
@@ -99,6 +99,6 @@ def _try(url: str, path: Path, *, sha256: str, timeout: float, progress: bool) -
         return f"wrong content: {error}"
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written: {error}; mend: make room or give another folder, cache=..."
+            f"{path} cannot be written: {error}; try: make room or give another folder, cache=..."
         ) from error
     return None

@@ -130,12 +130,12 @@ def unpack(path: Path, file: IdxFile) -> bytes:
         with gzip.open(path) as packed:
             raw = packed.read(most + 1)  # a broken file must not fill the memory
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is broken: {error}; mend: delete it and run again") from error
+        raise DataError(f"{path} is broken: {error}; try: delete it and run again") from error
     got = hashlib.sha256(raw).hexdigest()
     if got != file.content:
         raise DataError(
             f"{path} does not hold what it should: SHA-256 of the content {got}, expected "
-            f"{file.content}; mend: delete it and run again"
+            f"{file.content}; try: delete it and run again"
         )
     return raw
 

@@ -44,13 +44,13 @@ def _stored() -> dict[str, np.ndarray]:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot read {path} and its card: {error}; mend: reinstall dmlib"
+            f"cannot read {path} and its card: {error}; try: reinstall dmlib"
         ) from error
     got = hashlib.sha256(data).hexdigest()
     if got != card["sha256"]:
         raise DataError(
             f"{path} is damaged: SHA-256 {got}, its card says {card['sha256']}; "
-            "mend: reinstall dmlib"
+            "try: reinstall dmlib"
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -55,3 +55,40 @@ def to_uint8(x: Tensor) -> Tensor:
         raise ValueError(f"x must have shape (N, C, H, W), got {tuple(x.shape)}")
     levels = ((x.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return levels[:, 0] if levels.shape[1] == 1 else levels
+
+
+def check_range(name: str, images: Tensor) -> None:
+    """Look at all values of images once: NaN, 0..255 and 0..1 train in silence, and to nothing.
+
+    Args:
+        name: of the argument, for the message.
+        images: (N, ...), uint8 grey levels or floats.
+
+    Raises:
+        ValueError: they are neither grey levels 0..255 nor floats in [-1, 1]; says how to fix it.
+    """
+    if not images.is_floating_point():
+        if int(images.max()) <= 1:
+            raise ValueError(
+                f"{name} must be grey levels 0..255, got {images.dtype} with no value above 1: all "
+                f"would be black; try: {name} * 255"
+            )
+        return
+    check_float(name, images)
+    check_signed(name, images)
+    largest = float(images.abs().max())
+    if largest > 1 + 1e-3:
+        raise ValueError(
+            f"{name} must lie in [-1, 1], got values up to {largest:g} away from 0; try: "
+            f"{name} / {name}.abs().max()"
+        )
+
+
+def check_signed(name: str, images: Tensor) -> None:
+    """Raise if floats look like 0..255 or 0..1: in [-1, 1] something is darker than grey."""
+    low, high = float(images.min()), float(images.max())
+    if low >= 0 and high > 0:
+        fix = f"{name} / 127.5 - 1" if high > 1 else f"{name} * 2 - 1"
+        raise ValueError(
+            f"{name} must lie in [-1, 1], got values from {low:g} to {high:g}; try: {fix}"
+        )

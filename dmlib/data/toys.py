@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from dmlib.forward import noise_like
 from dmlib.oracle import GaussianMixture
 
 ROLL = (1.5 * math.pi, 4.5 * math.pi)  # the spiral's angle, uniform between them
@@ -46,7 +47,7 @@ def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -58,7 +59,7 @@ def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
     _check(n, noise)
     theta = _uniform(n, generator) * (ROLL[1] - ROLL[0]) + ROLL[0]
     x = torch.stack((theta * theta.cos(), theta * theta.sin()), 1)
-    x = x + noise * torch.randn(n, 2, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 2, dtype=F64), generator)
     return _standardise(x, _roll_moments(noise))
 
 
@@ -75,7 +76,7 @@ def two_moons(n: int, *, generator: Generator, noise: float = 0.1) -> Tensor:
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -89,7 +90,7 @@ def two_moons(n: int, *, generator: Generator, noise: float = 0.1) -> Tensor:
     upper = torch.stack((phi.cos(), phi.sin()), 1)
     lower = torch.tensor([1.0, 0.5], dtype=F64) - upper
     x = torch.where(_uniform(n, generator)[:, None] < 0.5, upper, lower)
-    x = x + noise * torch.randn(n, 2, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 2, dtype=F64), generator)
     return _standardise(x, _moons_moments(noise))
 
 
@@ -106,7 +107,7 @@ def swiss_roll_3d(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -119,7 +120,7 @@ def swiss_roll_3d(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor
     theta = _uniform(n, generator) * (ROLL[1] - ROLL[0]) + ROLL[0]
     h = WIDTH * _uniform(n, generator)
     x = torch.stack((theta * theta.cos(), h, theta * theta.sin()), 1)
-    x = x + noise * torch.randn(n, 3, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 3, dtype=F64), generator)
     return _standardise(x, _sheet_moments(noise))
 
 
@@ -186,7 +187,9 @@ def _uniform(n: int, generator: Generator) -> Tensor:
     if not isinstance(generator, Generator):
         kind = type(generator).__name__
         raise ValueError(f"generator must be a torch.Generator, got {kind}")
-    return torch.rand(n, dtype=F64, generator=generator)
+    device = generator.device
+    dtype = torch.float32 if device.type == "mps" else F64  # mps has no float64
+    return torch.rand(n, dtype=dtype, device=device, generator=generator).cpu().double()
 
 
 def _check(n: int, noise: float) -> None:

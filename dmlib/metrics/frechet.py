@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dmlib._validate import check_float, check_generator, check_int
+from dmlib.metrics.features import exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,8 @@ class FeatureStats:
         n: how many features they come from, >= 1.
 
     Raises:
-        ValueError: a tensor is not float64, not finite or of another shape, or cov not symmetric.
+        ValueError: a tensor is not float64, not finite or of another shape, or cov is not
+            symmetric or has a negative eigenvalue.
     """
 
     mean: Tensor
@@ -33,7 +35,7 @@ class FeatureStats:
         for name, x in (("mean", self.mean), ("cov", self.cov)):
             check_float(name, x)
             if x.dtype != torch.float64:
-                raise ValueError(f"{name} must be float64, got {x.dtype}; mend: {name}.double()")
+                raise ValueError(f"{name} must be float64, got {x.dtype}; try: {name}.double()")
         D = len(self.mean) if self.mean.ndim == 1 else 0
         if D == 0:
             raise ValueError(f"mean must have shape (D,), got {tuple(self.mean.shape)}")
@@ -64,7 +66,7 @@ class FeatureStats:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        x = features.double()
+        x = exact(features)
         centred = x - x.mean(0)
         return cls(x.mean(0), centred.mT @ centred / (n - 1), n)
 
@@ -73,6 +75,10 @@ class FeatureStats:
         """The symmetric square root of cov, (D, D)."""
         values, vectors = torch.linalg.eigh(self.cov)
         # Rounding leaves a singular covariance with eigenvalues of about -1e-16.
+        if values[0] < -1e-8 * max(1e-300, float(values[-1])):
+            raise ValueError(
+                f"cov must have no negative eigenvalue, got {float(values[0]):g}: it is of no data"
+            )
         return vectors * values.clamp(min=0).sqrt() @ vectors.mT
 
 
@@ -96,6 +102,8 @@ def frechet_distance(a: Tensor | FeatureStats, b: Tensor | FeatureStats) -> floa
     a, b = (s if isinstance(s, FeatureStats) else FeatureStats.of(s) for s in (a, b))
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"a and b must have the same D, got {len(a.mean)} and {len(b.mean)}")
+    if b.mean.device != a.mean.device:
+        b = FeatureStats(b.mean.to(a.mean.device), b.cov.to(a.mean.device), b.n)
     overlap = torch.linalg.svdvals(a.root @ b.root).sum()
     squared = ((a.mean - b.mean) ** 2).sum() + a.cov.trace() + b.cov.trace() - 2 * overlap
     return max(float(squared), 0.0)
@@ -110,7 +118,7 @@ def frechet_floor(
         a, b: features (N, D) of two sets of real images, for example training and test.
         n: how many samples one means to judge, 2..N.
         resamples: how many times n rows of a are drawn without replacement, >= 1.
-        generator: for the draws.
+        generator: for the draws, on any device.
 
     Returns:
         (resamples,) distances; their mean is the floor, and no n samples are expected below it.
@@ -122,8 +130,8 @@ def frechet_floor(
     n, resamples = check_int("n", n, low=2, high=len(a)), check_int("resamples", resamples, low=1)
     check_generator(generator)
     whole = FeatureStats.of(b)
-    draws = (torch.randperm(len(a), generator=generator)[:n] for _ in range(resamples))
-    return torch.tensor([frechet_distance(a[rows], whole) for rows in draws], dtype=torch.float64)
+    draws = (_shuffled(a, generator)[:n] for _ in range(resamples))
+    return torch.tensor([frechet_distance(drawn, whole) for drawn in draws], dtype=torch.float64)
 
 
 def frechet_spread(
@@ -135,7 +143,7 @@ def frechet_spread(
         samples: features (N, D) of what is judged; rows are drawn with replacement.
         data: features (M, D) of the reference, which stays.
         resamples: how many times, >= 1.
-        generator: for the draws.
+        generator: for the draws, on any device.
 
     Returns:
         (resamples,) distances. Report their standard deviation; their mean lies above the
@@ -148,7 +156,55 @@ def frechet_spread(
     resamples = check_int("resamples", resamples, low=1)
     check_generator(generator)
     whole, n = FeatureStats.of(data), len(samples)
-    draws = (torch.randint(n, (n,), generator=generator) for _ in range(resamples))
+    device = "cpu" if generator is None else generator.device
+    draws = (
+        torch.randint(n, (n,), generator=generator, device=device).to(samples.device)
+        for _ in range(resamples)
+    )
     return torch.tensor(
         [frechet_distance(samples[rows], whole) for rows in draws], dtype=torch.float64
     )
+
+
+def frechet_extrapolated(
+    a: Tensor, b: Tensor, *, resamples: int = 5, generator: torch.Generator | None = None
+) -> float:
+    """The distance that infinitely many samples would have: a straight line in 1/n, at 1/n = 0.
+
+    The bias of `frechet_distance` is nearly proportional to 1/n, with a factor that depends on
+    what is judged: so equal n does not cure a comparison, and a ratio to the floor measures n.
+    Source: Chong & Forsyth 2020.
+
+    Args:
+        a: features (N, D) of the samples, N > 4 D.
+        b: features (M, D) of the reference, M large.
+        resamples: draws of each size N/4, N/3, N/2 and N without replacement, >= 1.
+        generator: for the draws, on any device.
+
+    Returns:
+        The estimate; where the true distance is 0, chance makes it a little negative, too.
+
+    Raises:
+        ValueError: an argument does not fit.
+    """
+    check_float("a", a)
+    check_generator(generator)
+    resamples = check_int("resamples", resamples, low=1)
+    if len(a) <= 4 * a.shape[1]:
+        raise ValueError(f"a must be (N, D) with N > 4 D, got {tuple(a.shape)}")
+    whole = FeatureStats.of(b)
+    rows, found = [], []
+    for n in (len(a) // 4, len(a) // 3, len(a) // 2, len(a)):
+        for _ in range(resamples):
+            rows.append([1.0, 1 / n])
+            found.append(frechet_distance(_shuffled(a, generator)[:n], whole))
+    line = torch.linalg.lstsq(
+        torch.tensor(rows, dtype=torch.float64), torch.tensor(found, dtype=torch.float64)[:, None]
+    ).solution
+    return float(line[0])
+
+
+def _shuffled(a: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The rows of `a` in a drawn order; the generator may be on another device."""
+    device = "cpu" if generator is None else generator.device
+    return a[torch.randperm(len(a), generator=generator, device=device).to(a.device)]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dmlib._validate import check_float, check_generator, check_int
-from dmlib.data import to_uint8, to_unit
+from dmlib.data import check_signed, to_uint8, to_unit
 from dmlib.forward import noise_like
-from dmlib.guidance import Conditional, conditioned, guided
-from dmlib.metrics.features import Features, features_of
+from dmlib.guidance import conditioned, guided
+from dmlib.metrics.features import Features, device_of, features_of
 from dmlib.metrics.frechet import FeatureStats, frechet_distance, frechet_floor, frechet_spread
-from dmlib.sampling import clipped, ddim, generate
-from dmlib.schedules import NoiseSchedule
-from dmlib.steps import Step
+from dmlib.sampling import clipped, generate
+from dmlib.steps import Step, ddim
+from dmlib.training.inputs import check_labels
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,20 @@ class Judge:
         self.stats = FeatureStats.of(self.reference)
 
     def score(self, samples: Tensor, labels: Tensor, *, seed: int = 0) -> Score:
-        """Judge samples (B, 1, 28, 28) in [-1, 1] that were asked to be of the classes `labels`."""
+        """Judge samples that were asked to be of the classes `labels`.
+
+        Args:
+            samples: (B, 1, 28, 28) in [-1, 1], on any device.
+            labels: (B,) int64 in 0..9.
+            seed: of the resamples.
+
+        Raises:
+            ValueError: samples are no such images (0..255, say), or labels no such classes.
+        """
         check_float("samples", samples)
-        if labels.shape != (len(samples),):
-            raise ValueError(f"labels must be ({len(samples)},), got {tuple(labels.shape)}")
-        samples, labels = (x.to(self.reference.device) for x in (samples, labels))
+        check_labels("labels", labels, size=len(samples), num_classes=10)
+        device = device_of(self.features)
+        samples, labels = samples.to(device), labels.to(device)
         features = self._of(samples)
         spread = frechet_spread(
             features, self.reference, resamples=10, generator=torch.Generator().manual_seed(seed)
@@ -85,15 +95,15 @@ class Judge:
 
 
 def _as_shown(images: Tensor) -> Tensor:
+    check_signed("images", images)
     return to_unit(to_uint8(images))
 
 
 @torch.no_grad()
 def class_samples(
-    net: nn.Module | Conditional,
+    net: Any,
     n: int,
     *,
-    schedule: NoiseSchedule,
     step: Step = ddim(),  # noqa: B008 (a pure function)
     times: int = 50,
     guidance_scale: float = 1.0,
@@ -102,9 +112,8 @@ def class_samples(
     """n samples, as many of each of ten classes, always from the same noise; x0_hat is clipped.
 
     Args:
-        net: net(xt, t, y) -> eps_hat, for 28 x 28 grey images of ten classes.
+        net: a denoiser that hears classes, net(xt, t, y) -> Guess, of 28 x 28 grey images.
         n: a multiple of 10.
-        schedule: that it was trained with.
         step: the sampler's rule.
         times: number of its steps.
         guidance_scale: see `guided`; 1 is plain conditioning.
@@ -121,16 +130,14 @@ def class_samples(
     check_generator(generator)
     if generator is None:
         generator = torch.Generator().manual_seed(1)
-    weights = net.parameters() if isinstance(net, nn.Module) else iter(())
-    device = next((weight.device for weight in weights), torch.device("cpu"))
+    device = device_of(net) if isinstance(net, nn.Module) else torch.device("cpu")
     parts = []
     for size in [100] * (n // 100) + [n % 100] * (n % 100 > 0):
         y = torch.arange(size, device=device) % 10
         xT = noise_like(torch.empty((size, 1, 28, 28), device=device), generator)
         plain = guidance_scale == 1
         net_y = conditioned(net, y) if plain else guided(net, y, guidance_scale=guidance_scale)
-        denoiser = clipped(net_y, schedule=schedule)
-        x0 = generate(denoiser, xT, schedule=schedule, step=step, times=times, generator=generator)
+        x0 = generate(clipped(net_y), xT, step=step, times=times, generator=generator)
         parts.append((x0, y))
     samples, labels = (torch.cat(part) for part in zip(*parts, strict=True))
     return samples, labels

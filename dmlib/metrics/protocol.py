@@ -13,6 +13,7 @@ The result is a JSON file, by default dmlib/assets/fashion_protocol.json, which 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -24,18 +25,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlib import checkpoint
 from dmlib.assets import ASSETS
 from dmlib.checkpoint import Card, load_unet
-from dmlib.checkpoint.cards import schedule_of
 from dmlib.data import fashion_mnist, to_uint8, to_unit
 from dmlib.metrics.features import FEATURES, nearest_neighbours
 from dmlib.metrics.judge import Judge, class_samples
-from dmlib.models import EpsFromV, UNet, UNetConfig
-from dmlib.sampling import ddim, ddpm, dpm_solver
-from dmlib.schedules import NoiseSchedule
+from dmlib.models import NetDenoiser
+from dmlib.steps import ddim, ddpm, dpm_solver
 from dmlib.training import model_card, resume
 from dmlib.training.log import read_grids, read_log
 
@@ -49,18 +48,18 @@ Row = dict[str, Any]
 
 
 def run_protocol(
-    net: nn.Module,
+    net: NetDenoiser,
     card: Card,
     *,
     n: int = 500,
-    raw: nn.Module | None = None,
+    raw: NetDenoiser | None = None,
     folder: Path | None = None,
     plan: dict[str, tuple[int, ...]] | None = None,
 ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Judge a network by the protocol.
 
     Args:
-        net: averaged weights, net(xt, t, y) -> eps_hat.
+        net: averaged weights, a denoiser that hears classes.
         card: theirs.
         n: samples for each number, a multiple of 10 and > 64.
         raw: the weights that were not averaged, if they are there.
@@ -72,12 +71,11 @@ def run_protocol(
         followed by these ten images, (20, 28, 28).
     """
     start, cpu = time.perf_counter(), time.process_time()
-    schedule = schedule_of(card)
     test, labels = fashion_mnist("test")
     train, _ = fashion_mnist("train")
     judge = Judge(to_unit(test))
     floor = judge.floor(to_unit(train[:10_000]), n=n)
-    score = _scorer(judge, schedule, n=n)
+    score = _scorer(judge, n=n)
     result: dict[str, Any] = {
         "protocol": _fixed(n, plan or PLAN),
         "network": {k: card.get(k) for k in ("sha256", "steps", "seconds", "images_seen")},
@@ -94,7 +92,7 @@ def run_protocol(
     if raw is not None:
         result["average"].append({"weights": "raw", **score(raw)})
     result["minutes"] = over_time(judge, folder)
-    result["copies"], pairs = _copies(net, schedule, to_unit(train), to_unit(test))
+    result["copies"], pairs = _copies(net, to_unit(train), to_unit(test))
     result |= {
         "device": model_card.device_name(torch.device("cpu")),
         "seconds": round(time.perf_counter() - start),
@@ -105,11 +103,11 @@ def run_protocol(
     return result, pairs
 
 
-def _scorer(judge: Judge, schedule: NoiseSchedule, *, n: int) -> Callable[..., Row]:
+def _scorer(judge: Judge, *, n: int) -> Callable[..., Row]:
     known: dict[tuple, Row] = {}
 
     def score(
-        net: nn.Module,
+        net: NetDenoiser,
         *,
         sampler: str = SHORT[0],
         steps: int = SHORT[1],
@@ -121,7 +119,6 @@ def _scorer(judge: Judge, schedule: NoiseSchedule, *, n: int) -> Callable[..., R
             samples, labels = class_samples(
                 net,
                 n,
-                schedule=schedule,
                 step=SAMPLERS[sampler](),
                 times=steps,
                 guidance_scale=guidance_scale,
@@ -160,15 +157,15 @@ def over_time(judge: Judge, folder: Path | None) -> list[Row]:
 
 
 def _copies(
-    net: nn.Module, schedule: NoiseSchedule, train: Tensor, test: Tensor, *, n: int = 100
+    net: NetDenoiser, train: Tensor, test: Tensor, *, n: int = 100
 ) -> tuple[Row, NDArray[np.uint8]]:
     """Distances of n samples, and of n test images, to their nearest training images."""
     settings = {"step": SAMPLERS[SHORT[0]](), "times": SHORT[1]}
-    samples, _ = class_samples(net, n, schedule=schedule, **settings)
+    samples, _ = class_samples(net, n, **settings)
     distance, index = nearest_neighbours(samples, train)
     unseen, _ = nearest_neighbours(test[:n], train)
     closest = distance.argsort()[:10]
-    pairs = torch.cat([samples[closest], train[index[closest]]])
+    pairs = torch.cat([samples[closest].cpu(), train[index[closest].cpu()]])
     row = {"n": n, "samples": distance.tolist(), "test": unseen.tolist()}
     return row, to_uint8(pairs).numpy()
 
@@ -195,15 +192,12 @@ def read_protocol(path: Path = OUT) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     return json.loads(path.read_text("utf-8")), np.load(path.with_suffix(".npz"))["pairs"]
 
 
-def _raw(folder: Path | None, card: Card) -> nn.Module | None:
+def _raw(folder: Path | None, averaged: NetDenoiser) -> NetDenoiser | None:
     """The weights that were not averaged, from the newest checkpoint in the folder."""
     found, _ = checkpoint.latest(folder) if folder else (None, [])
     if found is None:
         return None
-    net: nn.Module = UNet(UNetConfig(**card["config"]))
-    if card["predicts"] == "v":
-        net = EpsFromV(net, schedule_of(card).alpha_bar)
-    return resume.load_weights(found.path, net, part="net")
+    return resume.load_weights(found.path, copy.deepcopy(averaged), part="net")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = args.run or args.checkpoint
     weights = args.run / "weights.safetensors" if args.run else ASSETS / "fashion_unet.safetensors"
     net, card = load_unet(weights)
-    result, pairs = run_protocol(net, card, n=args.n, raw=_raw(folder, card), folder=folder)
+    result, pairs = run_protocol(net, card, n=args.n, raw=_raw(folder, net), folder=folder)
     result["command"] = " ".join(["python -m dmlib.metrics.protocol", *(arguments or sys.argv[1:])])
     out = args.out or (args.run / "protocol.json" if args.run else OUT)
     out.write_text(json.dumps(result, indent=1), encoding="utf-8")

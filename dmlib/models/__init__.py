@@ -1,7 +1,22 @@
-"""Networks that predict the noise: net(xt, t, y=None) -> eps_hat."""
+"""Networks, net(xt, t, y=None) -> Tensor, and the denoisers that are made of them."""
 
 from dmlib.models.mlp import MLP
+from dmlib.models.predictions import (
+    NetDenoiser,
+    predicts_eps,
+    predicts_v,
+    predicts_velocity,
+    predicts_x0,
+)
 from dmlib.models.unet import UNet, UNetConfig
-from dmlib.models.velocity import EpsFromV, EpsFromX0
 
-__all__ = ["MLP", "EpsFromV", "EpsFromX0", "UNet", "UNetConfig"]
+__all__ = [
+    "MLP",
+    "NetDenoiser",
+    "UNet",
+    "UNetConfig",
+    "predicts_eps",
+    "predicts_v",
+    "predicts_velocity",
+    "predicts_x0",
+]

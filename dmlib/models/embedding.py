@@ -33,6 +33,8 @@ def sinusoidal_embedding(t: Tensor, dim: int, *, max_period: float = 10_000.0) -
         raise ValueError(f"dim must be even and >= 2, got {dim}")
     if t.ndim != 1:
         raise ValueError(f"t must have shape (B,), got {tuple(t.shape)}")
+    if not max_period > 1:
+        raise ValueError(f"max_period must be > 1, got {max_period}")
     half = dim // 2
     k = torch.arange(half, dtype=torch.float32, device=t.device)
     omega = torch.exp(-math.log(max_period) / half * k)  # (dim/2,)
@@ -58,7 +60,7 @@ class Conditioning(nn.Module):
         super().__init__()
         dim, num_classes = check_int("dim", dim, low=2), check_classes(num_classes)
         if dim % 2:
-            raise ValueError(f"dim must be even, got {dim}; mend: {dim + 1}")
+            raise ValueError(f"dim must be even, got {dim}; try: {dim + 1}")
         self.dim = dim
         self.time = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = None if num_classes is None else nn.Embedding(num_classes + 1, dim)
@@ -68,5 +70,10 @@ class Conditioning(nn.Module):
         e = sinusoidal_embedding(t, self.dim).to(self.time[0].weight.dtype)
         emb = self.time(e)
         if self.label is not None:
-            emb = emb + self.label(y)
+            try:
+                emb = emb + self.label(y)
+            except IndexError as error:
+                least, most = int(y.min()), int(y.max())
+                null = self.label.num_embeddings - 1
+                raise ValueError(f"y must be in 0..{null}, got {least} to {most}") from error
         return nn.functional.silu(emb)

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dmlib.models.blocks import Downsample, ResidualBlock, SelfAttention, Upsample
 from dmlib.models.embedding import Conditioning
+from dmlib.models.predictions import NetDenoiser
 from dmlib.models.unet import UNet
-from dmlib.models.velocity import EpsFromV
 
 KINDS = {
     Conditioning: "conditioning",
@@ -49,14 +49,14 @@ class Part:
 
 
 def inner_unet(net: nn.Module) -> UNet:
-    """The U-Net itself, out of a network that may be wrapped in `EpsFromV`.
+    """The U-Net itself, out of a network or the denoiser made of it.
 
     Raises:
         ValueError: net is no U-Net.
     """
-    unet = net.net if isinstance(net, EpsFromV) else net
+    unet = net.net if isinstance(net, NetDenoiser) else net
     if not isinstance(unet, UNet):
-        raise ValueError(f"net must be a UNet or an EpsFromV of one, got {type(unet).__name__}")
+        raise ValueError(f"net must be a UNet or a denoiser of one, got {type(unet).__name__}")
     return unet
 
 
@@ -75,7 +75,7 @@ def parts(net: nn.Module) -> list[Part]:
     The book's equations eq-parameters and eq-multiply-adds.
 
     Args:
-        net: a `UNet`, or an `EpsFromV` of one; its weights do not matter.
+        net: a `UNet`, or the denoiser of one; its weights do not matter.
 
     Raises:
         ValueError: net is no U-Net.
@@ -134,7 +134,7 @@ def activations(
     """What each part of a U-Net puts out for given images, by the part's name.
 
     Args:
-        net: a `UNet`, or an `EpsFromV` of one.
+        net: a `UNet`, or the denoiser of one.
         xt: (B, C, H, W).
         t: int or (B,) int64.
         y: (B,) int64 or None, as the network takes it.
@@ -170,11 +170,11 @@ def influence(
 ) -> Tensor:
     """How much each pixel of x_t moves one pixel of the answer: |d out[pixel] / d x_t|.
 
-    The answer is the U-Net's own: of an `EpsFromV` that is v_hat, without the formula around it.
+    The answer is the U-Net's own: of a denoiser that is v_hat, say, without the formula around it.
     Where this is not 0, there is the pixel's receptive field.
 
     Args:
-        net: a `UNet`, or an `EpsFromV` of one.
+        net: a `UNet`, or the denoiser of one.
         xt: (B, C, H, W).
         t: int or (B,) int64.
         y: (B,) int64 or None, as the network takes it.

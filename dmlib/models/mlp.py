@@ -33,7 +33,7 @@ class MLP(nn.Module):
         dim, depth = check_int("dim", dim, low=1), check_int("depth", depth, low=1)
         width, num_classes = check_int("width", width, low=2), check_classes(num_classes)
         if width % 2:
-            raise ValueError(f"width must be even, got {width}; mend: {width + 1}")
+            raise ValueError(f"width must be even, got {width}; try: {width + 1}")
         self.dim, self.num_classes = dim, num_classes
         self.conditioning = Conditioning(width, num_classes=num_classes)
         self.stem = nn.Linear(dim, width)

@@ -19,6 +19,7 @@ def shuffled(
     seed: int = 0,
     start: int = 0,
     share: tuple[int, int] = (0, 1),
+    flips: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Go through the data again and again, in a new order each time; incomplete ends are dropped.
 
@@ -28,6 +29,7 @@ def shuffled(
         batch_size: of all processes together.
         seed: decides the orders.
         start: number of batches that were used up before, >= 0.
+        flips: turn every other image round, left and right, drawn anew in each epoch.
         share: (rank, processes): which part of each batch this process gets; 0 <= rank < processes.
 
     Yields:
@@ -48,7 +50,8 @@ def shuffled(
         raise ValueError(
             f"batch_size must be a multiple of {processes} processes, got {batch_size}"
         )
-    return _endless(images, labels, batch_size // processes, seed, start, rank, processes)
+    size = batch_size // processes
+    return _endless(images, labels, size, seed, start, rank, processes, flips)
 
 
 def _check_data(images: Tensor, labels: Tensor | None) -> None:
@@ -56,7 +59,7 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     for name, x in (("images", images), ("labels", labels)):
         if not isinstance(x, Tensor) and not (name == "labels" and x is None):
             raise ValueError(
-                f"{name} must be a torch.Tensor, got {type(x).__name__}; mend: "
+                f"{name} must be a torch.Tensor, got {type(x).__name__}; try: "
                 f"torch.as_tensor({name})"
             )
     if not (images.dtype == torch.uint8 or images.is_floating_point()):
@@ -66,47 +69,53 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}; mend: labels.flatten().long(), if these are the classes"
+            f"{tuple(labels.shape)}; try: labels.flatten().long(), if these are the classes"
         )
 
 
 def _endless(
-    images: Tensor, labels: Tensor | None, size: int, seed: int, start: int, rank: int, of: int
+    images: Tensor,
+    labels: Tensor | None,
+    size: int,
+    seed: int,
+    start: int,
+    rank: int,
+    of: int,
+    flips: bool,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     per_epoch = len(images) // (size * of)
     epoch, skip = divmod(start, per_epoch)
     while True:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(images), generator=generator)
+        turned = torch.rand(len(images), generator=generator) < 0.5
         for i in range(skip, per_epoch):
             mine = order[(i * of + rank) * size :][:size]
             x = images[mine]
             x0 = x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+            if flips:
+                turn = turned[mine].view(-1, *(1,) * (x0.ndim - 1)).to(x0.device)
+                x0 = torch.where(turn, x0.flip(-1), x0)
             yield x0, None if labels is None else labels[mine]
         epoch, skip = epoch + 1, 0
 
 
-def load_data(name: str, *, folder: str | None = None) -> tuple[Tensor, Tensor]:
-    """Images and labels to train on, by the name of the data set.
+# Data for recipes: folder -> images (N, C, H, W) uint8 and labels (N,) int64. `folder` is where
+# the files lie, or shall be kept; None is the system's cache. They raise DataError.
 
-    Args:
-        name: "sample" (2,000 images that come with dmlib), "fashion" (60,000) or "cifar10"
-            (50,000); the last two are read from `folder` or the cache, or downloaded.
-        folder: where the data set's files lie, or shall be kept; the system's cache if None.
 
-    Returns:
-        images (N, C, H, W) uint8 and labels (N,) int64.
+def sample(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """2,000 images of Fashion-MNIST that come with dmlib; `folder` is not needed."""
+    images, labels = fashion_sample()
+    return images[:, None], labels
 
-    Raises:
-        ValueError: name is none of the three.
-        DataError: the data can be neither found nor downloaded.
-    """
-    if name == "sample":
-        images, labels = fashion_sample()
-    elif name == "fashion":
-        images, labels = fashion_mnist(cache=folder)
-    elif name == "cifar10":
-        images, labels = cifar10(cache=folder)
-    else:
-        raise ValueError(f'name must be "sample", "fashion" or "cifar10", got {name!r}')
-    return (images[:, None] if images.ndim == 3 else images), labels
+
+def fashion(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """The 60,000 training images of Fashion-MNIST, read from the folder or downloaded into it."""
+    images, labels = fashion_mnist(cache=folder)
+    return images[:, None], labels
+
+
+def cifar(folder: str | None = None) -> tuple[Tensor, Tensor]:
+    """The 50,000 training images of CIFAR-10, read from the folder or downloaded into it."""
+    return cifar10(cache=folder)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from dmlib._validate import check_int, check_real
 
-RANGES = {  # of what is no whole number
-    "learning_rate": "(0, inf)",
-    "hold": "[0, 1)",
-    "weight_decay": "[0, inf)",
-    "grad_clip": "(0, inf)",
-    "ema_decay": "[0, 1)",
-    "label_dropout": "[0, 1]",
+RANGES: dict[str, dict[str, Any]] = {
+    "learning_rate": {"low": 0, "open_low": True},
+    "hold": {"low": 0, "high": 1, "open_high": True},
+    "weight_decay": {"low": 0},
+    "grad_clip": {"low": 0, "open_low": True},
+    "ema_decay": {"low": 0, "high": 1, "open_high": True},
+    "label_dropout": {"low": 0, "high": 1},
 }
 LEAST = {"steps": 1, "warmup": 0, "accumulation": 1, "t_buckets": 1, "seed": None}
+
+WORDS = {
+    "decay": ("cosine", "linear", "none"),
+    "precision": ("float32", "bfloat16", "float16", "auto"),
+    "weighting": ("simple", "v"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,9 @@ class TrainConfig:
         ema_decay: of the averaged copy.
         label_dropout: share of labels replaced by the null class, for guidance.
         accumulation: batches that are added up to one step.
-        bfloat16: compute in bfloat16 where it is safe (autocast) and where the device has it
-            (`fast_bfloat16`); weights stay float32.
+        precision: that the network computes in where it is safe (autocast): "float32",
+            "bfloat16", "float16" (the loss is scaled up, so that small gradients do not vanish),
+            or "auto", the fastest that the device has (`dtype_of`); weights stay float32.
         weighting: of the squared error by t: "simple" (none: L_simple), or "v", 1 / alpha_bar_t,
             which makes it the squared error of v.
         t_buckets: how many ranges of t the loss is reported for.
@@ -56,7 +64,7 @@ class TrainConfig:
     ema_decay: float = 0.999
     label_dropout: float = 0.1
     accumulation: int = 1
-    bfloat16: bool = False
+    precision: str = "float32"
     weighting: str = "simple"
     t_buckets: int = 10
     seed: int = 0
@@ -69,15 +77,22 @@ class TrainConfig:
         for name, low in LEAST.items():
             set_(self, name, check_int(name, getattr(self, name), low=low))
         for name, within in RANGES.items():
-            set_(self, name, check_real(name, getattr(self, name), within))
-        if self.decay not in ("cosine", "linear", "none"):
-            raise ValueError(f'decay must be "cosine", "linear" or "none", got {self.decay!r}')
-        if self.weighting not in ("simple", "v"):
-            raise ValueError(f'weighting must be "simple" or "v", got {self.weighting!r}')
+            set_(self, name, check_real(name, getattr(self, name), **within))
+        for name, words in WORDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+        if not isinstance(self.compile, bool):
+            raise ValueError(f"compile must be True or False, got {self.compile!r}")
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of step 1, 2, ..., config.steps: a linear rise, then the decay to (nearly) 0."""
+    """The rate of step 1, 2, ..., config.steps: a linear rise, then the decay to (nearly) 0.
+
+    Raises:
+        ValueError: step is out of its range.
+    """
+    step = check_int("step", step, low=1, high=config.steps)
     if step <= config.warmup:
         return config.learning_rate * step / config.warmup
     share = (step - config.warmup - 1) / max(1, config.steps - config.warmup)  # in [0, 1)

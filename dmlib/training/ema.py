@@ -32,8 +32,8 @@ class EMA:
             if x.dtype in (torch.bfloat16, torch.float16):
                 raise ValueError(
                     f"net must have float32 or float64 parameters, got {x.dtype} ({name}): its "
-                    "average would never move; mend: net.float(), and TrainConfig(bfloat16=True) "
-                    "computes in bfloat16 all the same"
+                    "average would never move; try: net.float(), and "
+                    'TrainConfig(precision="auto") computes in 16 bits all the same'
                 )
         self.decay = decay
         self.updates = 0

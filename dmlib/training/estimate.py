@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from dmlib.training.batches import shuffled
-from dmlib.training.loop import OneDevice, Training
-from dmlib.training.recipes import Preset
-from dmlib.training.session import is_out_of_memory
+from dmlib.training.device import OneDevice
+from dmlib.training.loop import Training
+from dmlib.training.outcome import is_out_of_memory
+from dmlib.training.recipes import Recipe
+from dmlib.training.seeding import seeded
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,8 @@ class Estimate:
     seconds_per_step: float | None
 
 
-def estimate(recipe: Preset, *, device: str) -> Estimate:
-    """Count the memory and time a few steps on random images; nothing of it is kept.
+def estimate(recipe: Recipe, *, device: str) -> Estimate:
+    """Count the memory and time a few steps on made-up images; nothing of it is kept.
 
     A small batch is timed first. If a whole step would take more than 3 s on its account, it is
     scaled up; else a whole step is timed, too.
@@ -41,29 +45,34 @@ def estimate(recipe: Preset, *, device: str) -> Estimate:
         device: to train on.
     """
     config = replace(recipe.train, compile=False, accumulation=1, steps=100)
-    devices = list(range(torch.cuda.device_count())) if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(0)
-        training = Training(
-            recipe.make_net(),
-            schedule=recipe.make_schedule(),
-            config=config,
-            accelerator=OneDevice(device),
-        )
-        parameters = sum(p.numel() for p in training.net.parameters())
-        # float32 each: weight, average, gradient, Adam's first and second moment
-        memory = 5 * 4 * parameters + recipe.batch_size * _bytes_for_backward(training, recipe)
-        try:
-            seconds = _seconds(training, recipe)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            seconds = None
-    return Estimate(parameters, memory, seconds)
+    with seeded(0, device):
+        denoiser = recipe.make_denoiser()
+    training = Training(denoiser, config=config, accelerator=OneDevice(device))
+    try:
+        seconds = _seconds(training, recipe)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        seconds = None
+    parameters = sum(p.numel() for p in denoiser.parameters())
+    return Estimate(parameters, memory_of(training, recipe), seconds)
 
 
-def _bytes_for_backward(training: Training, recipe: Preset) -> int:
-    """Bytes that one image's forward pass leaves for the backward pass: what autograd saves."""
+def memory_of(training: Training, recipe: Recipe) -> int:
+    """Bytes that a step of the recipe holds at once, about.
+
+    float32 each: weight, average, gradient, Adam's first and second moment; and what autograd
+    saves for the backward pass. Of that, what grows with the batch is told from what does not
+    (weights cast to 16 bits) by two batch sizes.
+    """
+    two, four = (_saved_bytes(training, recipe, size) for size in (2, 4))
+    per_image = (four - two) // 2
+    parameters = sum(p.numel() for p in training.net.parameters())
+    return 5 * 4 * parameters + (two - 2 * per_image) + recipe.batch_size * per_image
+
+
+def _saved_bytes(training: Training, recipe: Recipe, size: int) -> int:
+    """Bytes that the forward pass of a batch leaves for the backward pass: what autograd saves."""
     own = {p.untyped_storage().data_ptr() for p in training.net.parameters()}
     saved: dict[int, int] = {}
 
@@ -73,28 +82,45 @@ def _bytes_for_backward(training: Training, recipe: Preset) -> int:
             saved[storage.data_ptr()] = storage.nbytes()
         return x
 
-    x0, y = next(_random_batches(recipe, 2))
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+    x0, y = next(_some_batches(recipe, size))
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x), seeded(0, training.device):
         # Held, so that no storage is freed and its address used again.
         losses = training._losses(x0.to(training.device), y, training._draw([(x0, y)])[0])
     del losses
-    return sum(saved.values()) // 2
+    return sum(saved.values())
 
 
-def _seconds(training: Training, recipe: Preset) -> float:
+def _seconds(training: Training, recipe: Recipe) -> float:
     few = min(8, recipe.batch_size)
     for size in (few, recipe.batch_size):
-        steps = training.run(_random_batches(recipe, size))
+        steps = training.run(_some_batches(recipe, size))
         next(steps)  # the first one also sets things up
+        training.settle()  # on CUDA: until the work is done
         start = time.perf_counter()
         next(steps)
+        training.settle()
         step = (time.perf_counter() - start) * recipe.batch_size / size
         if step > 3:
             break
     return step * recipe.train.accumulation
 
 
-def _random_batches(recipe: Preset, size: int):
-    shape = (size, recipe.net.channels, recipe.net.image_size, recipe.net.image_size)
+def _some_batches(recipe: Recipe, size: int):
+    shape = (size, *recipe.net.shape)
     labels = torch.arange(size) % recipe.net.num_classes if recipe.net.num_classes else None
-    return shuffled(torch.rand(shape) * 2 - 1, labels, batch_size=size)
+    return shuffled(torch.linspace(-1, 1, math.prod(shape)).view(shape), labels, batch_size=size)
+
+
+def training_flops(recipe: Recipe) -> float:
+    """Floating-point operations of a whole training: forward and backward, counted on one image.
+
+    Divided by what a device does in a second it is a time, if one knows what share of its peak it
+    reaches: some tenths for convolutions as small as ours.
+    """
+    with seeded(0):
+        denoiser = recipe.make_denoiser()
+    x0, y = next(_some_batches(recipe, 1))
+    with FlopCounterMode(display=False) as counter:
+        denoiser.net(x0, 1, y).sum().backward()
+    images = recipe.train.steps * recipe.train.accumulation * recipe.batch_size
+    return float(counter.get_total_flops()) * images

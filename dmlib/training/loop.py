@@ -7,104 +7,67 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dmlib.forward import q_sample
-from dmlib.schedules import NoiseSchedule, check_schedule
+from dmlib.losses import simple_loss
+from dmlib.models import NetDenoiser
 from dmlib.training.config import TrainConfig, learning_rate
-from dmlib.training.device import fast_bfloat16, fast_layout
+from dmlib.training.device import OneDevice, dtype_of, fast_layout, to_device
 from dmlib.training.ema import EMA
-from dmlib.training.inputs import check_accelerator, check_answer, check_batch
+from dmlib.training.inputs import check_accelerator, check_batch
+from dmlib.training.record import Numbers, Record
+from dmlib.training.seeding import seed_of, seeded
 
 Batch = tuple[Tensor, Tensor | None]
 
 
-@dataclass(frozen=True)
-class Record:
-    """What one step of the optimizer did.
-
-    Args:
-        step: 1 after the first.
-        loss: mean over the step's images and pixels of (eps - eps_hat)^2, without weights.
-        bucket_loss: the same by ranges of t, from small t to large; NaN where t was not drawn.
-        grad_norm: before it was cut.
-        learning_rate: that the step used.
-        images: in this step.
-        seconds: that the step took, the wait for its data included.
-    """
-
-    step: int
-    loss: float
-    bucket_loss: tuple[float, ...]
-    grad_norm: float
-    learning_rate: float
-    images: int
-    seconds: float
+PATIENCE = 20  # steps in a row that float16 may lose before it counts as diverged
 
 
 class Diverged(RuntimeError):
-    """The loss or the gradient is NaN or infinite; the weights are still those before it."""
+    """The loss or the gradient is NaN or infinite; the weights are still those before it.
 
-
-class OneDevice:
-    """What `accelerate.Accelerator` is to many devices, for one: the same few methods."""
-
-    num_processes, process_index, is_main_process = 1, 0, True
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-
-    def prepare(self, net: nn.Module) -> nn.Module:
-        return net.to(self.device)
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
-
-    def clip_grad_norm_(self, parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-        return nn.utils.clip_grad_norm_(parameters, max_norm)
-
-    def reduce(self, tensor: Tensor, reduction: str = "sum") -> Tensor:
-        return tensor
-
-    def no_sync(self, net: nn.Module) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    On CUDA this is seen one step later. The weights and Adam's moments are untouched there, too;
+    the average has taken one more step towards the same weights.
+    """
 
 
 class Training:
-    """All that changes while a network trains: weights, average, optimizer, step, random state.
+    """All that changes while a network trains: weights, average, optimizer, step.
+
+    What is drawn in a step, dropout too, depends on config.seed and on the step's number alone.
 
     Args:
-        net: predicts the noise, net(xt, t, y) -> eps_hat; it is trained in place.
-        schedule: of the forward process.
+        denoiser: of the network that is trained (in place), predicts_v(net, schedule) or its kin.
         config: how to train.
         accelerator: an `accelerate.Accelerator`, or a `OneDevice` (the CPU where None);
             accumulation and precision are the config's, not the accelerator's.
 
     Raises:
-        ValueError: the accelerator accumulates or scales by itself, or the schedule is none, or
-            does not fit the weighting.
+        ValueError: the accelerator accumulates or scales by itself, or denoiser is none.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        denoiser: NetDenoiser,
         *,
-        schedule: NoiseSchedule,
         config: TrainConfig,
         accelerator: Any = None,
     ) -> None:
-        check_schedule(schedule)
+        if not isinstance(denoiser, NetDenoiser):
+            kind = type(denoiser).__name__
+            raise ValueError(f"denoiser must be one, got {kind}; try: predicts_v(net, schedule)")
         self.accelerator = OneDevice() if accelerator is None else accelerator
         check_accelerator(self.accelerator)
         self.device: torch.device = self.accelerator.device
-        self.schedule, self.config = schedule, config
-        self.bfloat16 = config.bfloat16 and fast_bfloat16(self.device)
-        self.layout = fast_layout(self.device, bfloat16=self.bfloat16)
-        self.net = net.to(self.device)
+        self.schedule, self.config = denoiser.path, config
+        self.dtype = dtype_of(config.precision, self.device)
+        self.layout = fast_layout(self.device, self.dtype)
+        self.net = denoiser.to(self.device)
         if self.layout is torch.contiguous_format:  # a net made in channels_last must follow
             self.net.to(memory_format=self.layout)
         self.ema = EMA(self.net, decay=config.ema_decay)
@@ -114,25 +77,22 @@ class Training:
             weight_decay=config.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
-        wrapped = self.accelerator.prepare(self.net)
-        self.wrapped = torch.compile(wrapped) if config.compile else wrapped
-        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        # float16 ends at 6e-8: gradients are scaled up, and back before the optimizer sees them.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.wrapped = self.accelerator.prepare(self.net)
+        if config.compile:
+            self.net.net.compile()  # in place: the names of the weights stay
         self.step = 0
-        # (T+1,): of the squared error in eps; |v - v_hat|^2 = |eps - eps_hat|^2 / alpha_bar_t
-        weight = torch.ones_like(schedule.alpha_bar)
-        if config.weighting == "v":
-            if schedule.alpha_bar[-1] == 0:
-                raise ValueError(
-                    f'weighting "v" needs a schedule with alpha_bar_T > 0, got {schedule.name!r}: '
-                    "where all is noise, the error of eps does not tell that of v"
-                )
-            weight = 1 / schedule.alpha_bar
-        self.weight = weight.to(self.device)
+        self.lost = 0  # steps in a row whose gradient was not finite
+        # On CUDA a step's numbers are looked at when the next step is under way: no waiting.
+        self.late = self.device.type == "cuda"
+        self._unseen: tuple[int, Numbers] | None = None
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Record]:
         """Train until config.steps or until the batches end; stop, and call again, as you like.
 
-        Minimises L_simple = E |eps - net(x_t, t, y)|^2, t uniform in 1..T.
+        Minimises L_simple = E |eps - eps_hat|^2, t uniform in 1..T, or with the weighting "v" the
+        same error of v.
         Source: Ho et al. 2020, eq. 14 and algorithm 1; the book's equation eq-simple-loss.
 
         Args:
@@ -153,11 +113,31 @@ class Training:
             start = time.perf_counter()
             group = list(itertools.islice(batches, self.config.accumulation))
             if len(group) < self.config.accumulation:
-                return
+                break
             for batch in group:
                 check_batch(batch, num_classes=getattr(self.net, "num_classes", None))
-            sums = self._gradients(group)
-            yield self._update(sums, start=start)
+            rank = self.accelerator.process_index
+            with seeded(seed_of(self.config.seed, self.step, "net", rank), self.device):
+                sums = self._gradients(group)
+            numbers = self._update(sums)
+            yield Record(
+                step=self.step,
+                learning_rate=learning_rate(self.step, self.config),
+                images=sum(len(x0) for x0, _ in group) * self.accelerator.num_processes,
+                seconds=time.perf_counter() - start,
+                numbers=numbers,
+            )
+        self.settle()
+
+    def settle(self) -> None:
+        """Look at the numbers of the last step, if nobody has.
+
+        Raises:
+            Diverged: they are not finite.
+        """
+        unseen, self._unseen = self._unseen, None
+        if unseen is not None:
+            self._look(*unseen)
 
     def _gradients(self, group: list[Batch]) -> Tensor:
         """Add up the gradients of the group's batches; return (2, K): losses, counts by bucket."""
@@ -168,9 +148,8 @@ class Training:
             last = i == len(group) - 1
             quiet = contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped)
             with quiet:
-                losses = self._losses(x0.to(self.device), y, draw)
-                weighted = losses * self.weight[draw[0]].to(losses.dtype)
-                self.accelerator.backward(weighted.mean() / len(group))
+                losses, minimised = self._losses(to_device(x0, self.device), y, draw)
+                self.accelerator.backward(self.scaler.scale(minimised.mean() / len(group)))
             sums += self._by_bucket(losses.detach(), draw[0])
         return self.accelerator.reduce(sums, reduction="sum")
 
@@ -185,31 +164,40 @@ class Training:
             if other.shape != x0.shape:
                 raise ValueError(
                     f"batches of one step must have one shape, {tuple(x0.shape)}, got "
-                    f"{tuple(other.shape)}; mend: DataLoader(..., drop_last=True)"
+                    f"{tuple(other.shape)}; try: DataLoader(..., drop_last=True)"
                 )
         cut = (len(group), self.accelerator.num_processes, len(x0))
         n, rank = math.prod(cut), self.accelerator.process_index
-        on = {"generator": self.generator, "device": self.device}
+        generator = torch.Generator(self.device)
+        generator.manual_seed(seed_of(self.config.seed, self.step, "draw"))
+        on = {"generator": generator, "device": self.device}
         t = torch.randint(1, self.schedule.T + 1, (n,), **on)
         eps = torch.randn((n, *x0.shape[1:]), dtype=x0.dtype, **on)
         dropped = torch.rand((n,), **on) < self.config.label_dropout
         shares = [x.unflatten(0, cut)[:, rank] for x in (t, eps, dropped)]
         return list(zip(*shares, strict=True))
 
-    def _losses(self, x0: Tensor, y: Tensor | None, draw: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """|eps - eps_hat|^2 averaged over each image, (B,)."""
+    def _losses(
+        self, x0: Tensor, y: Tensor | None, draw: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """L_simple of each image, (B,), and what is minimised, (B,): the same, or that of v."""
         t, eps, dropped = draw
         if y is not None:
-            y = y.to(self.device).masked_fill(dropped, self.net.num_classes)  # the null class
+            y = to_device(y, self.device).masked_fill(
+                dropped, self.net.num_classes
+            )  # the null class
         xt = q_sample(x0, t, eps, schedule=self.schedule)
         if xt.ndim == 4:
             xt = xt.contiguous(memory_format=self.layout)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            eps_hat = self.wrapped(xt, t, y)
-        check_answer(eps_hat, xt)
-        # losses.simple_loss without its look at every value: `_update` sees a NaN in the sum,
-        # and raises Diverged, where the check would say ValueError and wait for the device.
-        return (eps - eps_hat.to(eps.dtype)).square().flatten(1).mean(1)
+        small = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype if small else None, enabled=small):
+            guess = self.wrapped(xt, t, y)
+        loss = simple_loss(guess.eps_hat, eps, per_sample=True)
+        if self.config.weighting == "simple":
+            return loss, loss
+        signal, noise = self.schedule.mix(t, eps)
+        v, v_hat = signal * eps - noise * x0, signal * guess.eps_hat - noise * guess.x0_hat
+        return loss, simple_loss(v_hat, v, per_sample=True)
 
     def _by_bucket(self, losses: Tensor, t: Tensor) -> Tensor:
         """(2, K): sum of the losses and number of images for each range of t."""
@@ -218,32 +206,39 @@ class Training:
         both = torch.stack([losses.float(), torch.ones_like(losses, dtype=torch.float32)])
         return torch.zeros((2, K), device=self.device).index_add_(1, bucket, both)
 
-    def _update(self, sums: Tensor, *, start: float) -> Record:
-        """One step of the optimizer, then of the average."""
+    def _update(self, sums: Tensor) -> Numbers:
+        """One step of the optimizer, then of the average; neither if the gradient is not finite."""
+        self.scaler.unscale_(self.optimizer)
         norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.grad_clip)
-        # One transfer from the device for all numbers of the step.
-        grad_norm, *numbers = torch.cat([norm.reshape(1).float(), sums.flatten()]).tolist()
-        losses, counts = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-        loss = sum(losses) / sum(counts)
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise Diverged(
-                f"step {self.step + 1}: loss {loss:g}, gradient norm {grad_norm:g}; the weights "
-                "are those of the step before; mend: a lower learning_rate or a longer warmup"
-            )
+        numbers = Numbers(norm, sums)
+        if self.late:
+            self.settle()  # the step before
+            self._unseen = (self.step + 1, numbers)
+            # The fused optimizer leaves out a step by this flag, on the device, unread.
+            bad = ~(norm.isfinite() & sums.isfinite().all())
+            self.optimizer.found_inf = bad.float()
+        else:
+            self._look(self.step + 1, numbers)
         self.step += 1
         rate = learning_rate(self.step, self.config)
         for settings in self.optimizer.param_groups:
             settings["lr"] = rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.ema.update(self.net)
-        return Record(
-            step=self.step,
-            loss=loss,
-            bucket_loss=tuple(
-                a / b if b else math.nan for a, b in zip(losses, counts, strict=True)
-            ),
-            grad_norm=grad_norm,
-            learning_rate=rate,
-            images=int(sum(counts)),
-            seconds=time.perf_counter() - start,
+        return numbers
+
+    def _look(self, step: int, numbers: Numbers) -> None:
+        """Raise Diverged if a step's numbers are not finite; float16 may lose a few in a row."""
+        grad_norm, losses, counts = numbers.read
+        loss = sum(losses) / sum(counts)
+        if math.isfinite(loss) and math.isfinite(grad_norm):
+            self.lost = 0
+            return
+        self.lost += 1
+        if self.scaler.is_enabled() and self.lost < PATIENCE:
+            return  # too large for float16: the scaler leaves the step out and scales less
+        raise Diverged(
+            f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}; the weights are those of "
+            "the step before; try: a lower learning_rate or a longer warmup"
         )

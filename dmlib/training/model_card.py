@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,27 @@ import torch
 from dmlib import checkpoint
 from dmlib.checkpoint import Card
 from dmlib.checkpoint.cards import schedule_fields
+from dmlib.models import UNetConfig
+from dmlib.training import batches
 from dmlib.training.loop import Training
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 
 DATA = {
-    "sample": "2,000 training images of Fashion-MNIST (shipped with dmlib), MIT licence",
-    "fashion": "Fashion-MNIST, training split (60,000 images), Xiao, Rasul and Vollgraf 2017, "
-    "MIT licence",
-    "cifar10": "CIFAR-10, training split (50,000 images), Krizhevsky 2009",
+    batches.sample: "2,000 training images of Fashion-MNIST (shipped with dmlib), MIT licence",
+    batches.fashion: "Fashion-MNIST, training split (60,000 images), Xiao, Rasul and Vollgraf "
+    "2017, MIT licence",
+    batches.cifar: "CIFAR-10, training split (50,000 images), Krizhevsky 2009",
 }
 
 
-def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | None = None) -> Card:
+def card_of(
+    recipe: Recipe,
+    training: Training,
+    *,
+    seconds: float,
+    data: str | None = None,
+    names: Sequence[str] = (),
+) -> Card:
     """The card of a run's averaged weights: what they are, and what one needs to make them again.
 
     Args:
@@ -33,6 +43,7 @@ def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | N
         training: as it stands.
         seconds: that the steps took.
         data: what it was trained on, where it is not the recipe's data set.
+        names: of the classes, where they have some.
 
     Returns:
         JSON values; "metrics" is empty until `add_metrics`.
@@ -40,12 +51,12 @@ def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | N
     return {
         "kind": "dmlib unet",
         "what": "U-Net that predicts the noise in an image; averaged (EMA) weights",
-        "data": data or DATA[recipe.data],
+        "data": data or DATA.get(recipe.data, "data of one's own"),
+        "class_names": list(names),
         "input": "images in [-1, 1], (B, C, H, W); t in 1..T",
         "config": asdict(recipe.net),
-        "preset": recipe.name,
-        "recipe": asdict(recipe),
-        "predicts": recipe.predicts,
+        "recipe": recipe.described(),
+        "predicts": training.net.predicts,
         **schedule_fields(training.schedule),
         "command": "dmlib.training.session.Session(recipe, ...)" if data else command(recipe),
         "steps": training.step,
@@ -54,7 +65,7 @@ def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | N
         "seconds": round(seconds),
         "seed": recipe.train.seed,
         "device": device_name(training.device),
-        "precision": "bfloat16" if training.bfloat16 else "float32",
+        "precision": str(training.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "revision": revision(),
         "written": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
@@ -62,11 +73,11 @@ def card_of(recipe: Preset, training: Training, *, seconds: float, data: str | N
     }
 
 
-def command(recipe: Preset) -> str:
+def command(recipe: Recipe) -> str:
     """The command that trains the recipe (changed by hand: as far as the command can say it)."""
     train = recipe.train
     return (
-        f"python -m dmlib.training --preset {recipe.name} --steps {train.steps} "
+        f"python -m dmlib.training --recipe {recipe.name} --steps {train.steps} "
         f"--batch-size {recipe.batch_size} --accumulation {train.accumulation} --seed {train.seed}"
     )
 
@@ -104,11 +115,12 @@ def to_markdown(card: Card) -> str:
     rows = [f"| {name} | {value} |" for name, value in card.get("metrics", {}).items()]
     measured = ["| measured | value |", "|---|---|", *rows] if rows else ["Nothing measured yet."]
     state = "to its end" if card["finished"] else "stopped before its end"
+    height, width = UNetConfig(**net).shape[1:]
     kind = "unconditional" if net["num_classes"] is None else f"{net['num_classes']} classes"
     lines = [
-        f"# Model card: {card['preset']}",
+        f"# Model card: {card['recipe']['name']}",
         "",
-        f"{card['what']} ({kind}, {net['image_size']} x {net['image_size']} pixels, "
+        f"{card['what']} ({kind}, {height} x {width} pixels, "
         f"{net['channels']} channel{'s' * (net['channels'] > 1)}).",
         "",
         f"- **Trained on** {card['data']}",
@@ -129,7 +141,7 @@ def to_markdown(card: Card) -> str:
         "```python",
         "from dmlib.checkpoint import load_unet",
         "",
-        'net, card = load_unet("weights.safetensors")  # net(xt, t, y) -> eps_hat',
+        'net, card = load_unet("weights.safetensors")  # net(xt, t, y) -> Guess',
         "```",
         "",
         "## Limits",

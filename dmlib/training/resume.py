@@ -4,39 +4,46 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dmlib._validate import check_real
 from dmlib.checkpoint import Card, Checkpoint, CheckpointError, read
 from dmlib.checkpoint.cards import TRAINING, check_same_schedule, schedule_fields, whole_number
 from dmlib.training.loop import Training
 
 KIND = TRAINING
+SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 
 
 def state(training: Training) -> tuple[dict[str, Tensor], Card]:
-    """Everything that the next step depends on: weights, average, optimizer, step, random state.
+    """Everything that the next step depends on: weights, average, optimizer, scaler, step.
+
+    No random state: what a step draws depends on the seed and the step's number alone.
 
     Args:
         training: between two steps.
 
     Returns:
         Tensors by name and a card, as `checkpoint.save` takes them.
+
+    Raises:
+        Diverged: the last step's loss or gradient is not finite.
     """
+    training.settle()
     tensors = {f"net.{k}": x for k, x in training.net.state_dict().items()}
     tensors |= {f"ema.{k}": x for k, x in training.ema.net.state_dict().items()}
     for i, slots in training.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": x for k, x in slots.items()}
-    tensors["random.training"] = training.generator.get_state()
-    tensors["random.torch"] = torch.get_rng_state()  # dropout draws from it
-    if training.device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
     card = {
         "kind": KIND,
         "step": training.step,
         "ema_updates": training.ema.updates,
         "slots": len(training.optimizer.state),
+        "lost": training.lost,
+        "scaler": training.scaler.state_dict(),  # {} but for float16
         "train": asdict(training.config),
         **schedule_fields(training.schedule),
     }
@@ -45,6 +52,8 @@ def state(training: Training) -> tuple[dict[str, Tensor], Card]:
 
 def restore(training: Training, checkpoint: Checkpoint) -> None:
     """Put `training` back to where `state` was taken; on one CPU process bit for bit.
+
+    It may be on another kind of device, or in another precision, than the one that was saved.
 
     Args:
         training: made with the same network, schedule, weighting and seed.
@@ -58,27 +67,25 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     if not isinstance(checkpoint, Checkpoint):
         kind = type(checkpoint).__name__
         raise ValueError(
-            f"checkpoint must be a Checkpoint, got {kind}; mend: dmlib.checkpoint.read(path)"
+            f"checkpoint must be a Checkpoint, got {kind}; try: dmlib.checkpoint.read(path)"
         )
     card, parts = checkpoint.card, _parts(checkpoint)
     try:
         check_same_schedule(card, training.schedule)
         _check_config(card, training)
         step, updates = (whole_number(card, name, low=0) for name in ("step", "ema_updates"))
+        lost, scaler = _scaling(card)
         for part in ("net", "ema"):
             _check_names(training.net, parts, part)
         slots = _slots(training, parts.get("optimizer", {}), card)
-        _check_random(training, parts.get("random", {}))
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
     training.net.load_state_dict(parts["net"])
     training.ema.net.load_state_dict(parts["ema"])
     _restore_optimizer(training, slots)
-    training.generator.set_state(parts["random"]["training"])
-    torch.set_rng_state(parts["random"]["torch"])
-    if training.device.type == "cuda" and "cuda" in parts["random"]:
-        torch.cuda.set_rng_state(parts["random"]["cuda"], training.device)
-    training.step, training.ema.updates = step, updates
+    if scaler and training.scaler.is_enabled():
+        training.scaler.load_state_dict(scaler)
+    training.step, training.ema.updates, training.lost = step, updates, lost
 
 
 def load_weights(path: Path | str, net: nn.Module, *, part: str = "ema") -> nn.Module:
@@ -86,7 +93,7 @@ def load_weights(path: Path | str, net: nn.Module, *, part: str = "ema") -> nn.M
 
     Args:
         path: of a step_<step>.safetensors.
-        net: of the kind that was trained, `recipe.make_net()`; it is filled in place.
+        net: of the kind that was trained, `recipe.make_denoiser()`; it is filled in place.
         part: "ema", the averaged weights, or "net", those that the optimizer worked on.
 
     Returns:
@@ -127,7 +134,7 @@ def _check_config(card: Card, training: Training) -> None:
         theirs = train.get(name, ours) if isinstance(train, dict) else ours
         if theirs != ours:
             raise ValueError(
-                f"trained with {name} = {theirs!r}, here it is {ours!r}; mend: the same {name}, or "
+                f"trained with {name} = {theirs!r}, here it is {ours!r}; try: the same {name}, or "
                 "another folder"
             )
 
@@ -139,7 +146,10 @@ def _check_names(net: nn.Module, parts: dict[str, dict[str, Tensor]], part: str)
     )
     if got != expected:
         odd = sorted(k for k in expected.keys() | got.keys() if expected.get(k) != got.get(k))
-        raise ValueError(f"holds another network ({part}: {odd[0]} differs)")
+        raise ValueError(
+            f"holds another network ({part}: {odd[0]} differs); try: the recipe that it was begun "
+            "with, or another folder"
+        )
 
 
 def _slots(training: Training, flat: dict[str, Tensor], card: Card) -> dict[int, dict[str, Tensor]]:
@@ -165,21 +175,14 @@ def _slots(training: Training, flat: dict[str, Tensor], card: Card) -> dict[int,
     return slots
 
 
-def _check_random(training: Training, random: dict[str, Tensor]) -> None:
-    devices = {"training": training.device, "torch": torch.device("cpu")}
-    if training.device.type == "cuda" and "cuda" in random:
-        devices["cuda"] = training.device
-    for name, device in devices.items():
-        if name not in random:
-            raise ValueError(f"holds no random state (random.{name})")
-        try:
-            torch.Generator(device).set_state(random[name])
-        except (RuntimeError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(
-                f"random.{name} is no random state of the device {device.type} ({reason}); mend: "
-                "go on on the kind of device that the run began on"
-            ) from None
+def _scaling(card: Card) -> tuple[int, dict[str, Any]]:
+    """Steps lost in a row and the scaler's state; a card of old says nothing of them."""
+    scaler = card.get("scaler", {})
+    if not isinstance(scaler, dict) or (scaler and scaler.keys() != SCALER):
+        raise ValueError(f"the card's scaler must be {{}} or hold {sorted(SCALER)}, got {scaler!r}")
+    for name, value in scaler.items():
+        check_real(f"the card's scaler.{name}", value, low=0)
+    return whole_number({"lost": 0, **card}, "lost", low=0), scaler
 
 
 def _restore_optimizer(training: Training, slots: dict[int, dict[str, Tensor]]) -> None:

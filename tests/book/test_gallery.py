@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from dmlib.book.gallery import GALLERY, Exhibit, load_gallery
+from dmlib.book.gallery import GALLERY, Exhibit, load_gallery, told_and_read
+from dmlib.checkpoint import load_shipped
+from dmlib.models.inspect import inner_unet
+from dmlib.schedules import cosine_schedule, linear_schedule
 
 PAGE = Path(__file__).parents[2] / "book" / "06_when_it_goes_wrong.md"
 
@@ -103,6 +107,40 @@ def test_off_by_one_is_hardly_seen(gallery):
         for name in ("by_one_step", "by_one_place", "wrong_schedule")
     )
     assert step < place < schedule
+
+
+def test_off_by_one_is_the_conversion_in_the_first_step_and_not_the_network():
+    schedule = cosine_schedule(1000)
+    unet = inner_unet(load_shipped()[0])
+    xT = torch.randn(10, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+    def late(t):
+        return t - 1
+
+    def first(t):
+        return t - (t == 1000)
+
+    def others(t):
+        return t - (t < 1000)
+
+    def off(**how):
+        change = told_and_read(unet, xT, schedule, **how) - told_and_read(unet, xT, schedule)
+        return 127.5 * float(change.abs().mean())
+
+    everywhere = off(told=late, read=late)
+    assert everywhere > 5
+    assert off(told=first, read=first) > 0.9 * everywhere
+    assert off(told=others, read=others) < 0.1 * everywhere
+    assert off(told=late) < 0.05 * everywhere
+    assert off(read=late) > 0.9 * everywhere
+    # The reason: the root of alpha_bar is some thirty times larger one step before the last.
+    assert 25 < float((schedule.alpha_bar[999] / schedule.alpha_bar[1000]).sqrt()) < 35
+
+
+def test_wrong_schedule_holds_less_picture_at_every_t_but_the_largest_few():
+    linear, cosine = linear_schedule(1000).alpha_bar, cosine_schedule(1000).alpha_bar
+    times = (linear[1:] >= cosine[1:]).nonzero()[:, 0] + 1
+    assert times.tolist() == list(range(996, 1001))
 
 
 def test_raw_weights_flicker_and_the_average_does_not(gallery):

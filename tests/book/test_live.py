@@ -20,17 +20,22 @@ import torch
 from dmlib import checkpoint
 from dmlib.book import live_view
 from dmlib.book.live import announce, train_here
+from dmlib.book.recordings import RecordedRun
+from dmlib.book.widgets import RunPlayer
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import UNetConfig
 from dmlib.training import model_card
+from dmlib.training.batches import sample
 from dmlib.training.config import TrainConfig
 from dmlib.training.estimate import Estimate, estimate
 from dmlib.training.log import read_grids, read_log
 from dmlib.training.loop import Diverged, Training
-from dmlib.training.recipes import BIG, CPU, SMOKE, T4, Preset, choose_preset, in_pieces
-from dmlib.training.session import Session, is_out_of_memory, stop_between_steps
+from dmlib.training.outcome import is_out_of_memory
+from dmlib.training.recipes import BIG, CPU, SMOKE, T4, Recipe, choose_recipe, in_pieces
+from dmlib.training.session import Session
+from dmlib.training.stopping import stop_between_steps
 
-TINY = Preset(
+TINY = Recipe(
     name="tiny",
     purpose="for tests",
     net=UNetConfig(
@@ -38,14 +43,14 @@ TINY = Preset(
     ),
     train=TrainConfig(steps=6, warmup=2, ema_decay=0.9),
     batch_size=8,
-    data="sample",
+    data=sample,
     preview_every=4,
     save_every=3,
     log_every=2,
 )
 
 
-def steps(n: int) -> Preset:
+def steps(n: int) -> Recipe:
     return replace(TINY, train=replace(TINY.train, steps=n))
 
 
@@ -68,7 +73,7 @@ def raising(monkeypatch, trouble: BaseException, *, after: int) -> None:
 def test_it_says_what_it_will_do_before_it_starts(tmp_path, capsys):
     train_here(TINY, folder=tmp_path / "run", device="cpu")
     said, _, after = capsys.readouterr().out.partition("run this again to go on")
-    parameters = sum(p.numel() for p in TINY.make_net().parameters())
+    parameters = sum(p.numel() for p in TINY.make_denoiser().parameters())
     for word in ("tiny", f"{parameters:,} parameters", "6 steps of 8 images", "memory", "about"):
         assert word in said
     assert str(tmp_path / "run") in said
@@ -131,14 +136,14 @@ def test_on_colab_the_run_is_kept_on_drive_if_asked(tmp_path, monkeypatch, capsy
         (True, 8, (8, 6), T4),
     ],
 )
-def test_the_preset_follows_the_machine(monkeypatch, cuda, memory, capability, expected):
+def test_the_recipe_follows_the_machine(monkeypatch, cuda, memory, capability, expected):
     from types import SimpleNamespace
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     card = SimpleNamespace(total_memory=memory * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: card)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i: capability)
-    assert choose_preset() is expected
+    assert choose_recipe() is expected
 
 
 # Stopped, and gone on with
@@ -299,9 +304,7 @@ def test_a_run_that_cannot_be_read_is_not_begun_anew_over_itself(tmp_path):
     for path in tmp_path.glob("step_*.safetensors"):
         path.write_bytes(b"spoilt")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    with pytest.raises(
-        CheckpointError, match=r"no checkpoint can be read \(.*000006.*000003.*mend"
-    ):
+    with pytest.raises(CheckpointError, match=r"no checkpoint can be read \(.*000006.*000003.*try"):
         Session(TINY, folder=tmp_path, device="cpu")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     for path in tmp_path.glob("step_*"):
@@ -322,7 +325,7 @@ def test_a_first_save_that_was_cut_off_stands_in_nobodys_way(tmp_path):
 COLOUR = replace(TINY.net, image_size=8, channels=3, num_classes=3)
 
 
-def own(**changes) -> Preset:
+def own(**changes) -> Recipe:
     return replace(TINY, net=replace(COLOUR, **changes))
 
 
@@ -338,8 +341,21 @@ def test_images_of_ones_own_are_trained_on_and_named_in_the_card(tmp_path):
     assert trained.card["data"] == "24 images of one's own"
     assert trained.card["command"] == "dmlib.training.session.Session(recipe, ...)"
     net, _ = checkpoint.load_unet(trained.weights)
-    assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).shape == (1, 3, 8, 8)
+    assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).x0_hat.shape == (1, 3, 8, 8)
     assert "24 images of one's own" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_a_run_in_colour_is_shown_in_colour(tmp_path):
+    """Blue pictures: neither the recording nor the figure may show their red channel."""
+    images, labels = own_images()
+    images[:, :2] = 0
+    train_here(own(), folder=tmp_path, device="cpu", images=images, labels=labels)
+    run, grids = RecordedRun.of(tmp_path), read_grids(tmp_path)
+    assert run.grid.shape[2:] == (8, 8, 3)
+    expected = grids[int(run.grid_step[-1])][:, 2]
+    assert np.isin(run.grid[-1, ..., 2], expected).all()
+    figure = RunPlayer(run)
+    assert (figure._data["channels"], figure._data["width"], figure._data["height"]) == (3, 8, 8)
 
 
 @pytest.mark.parametrize("labels", [None, own_images()[1]], ids=["no labels", "labels"])
@@ -351,7 +367,7 @@ def test_a_network_without_classes_gets_no_labels(tmp_path, labels):
     assert read_grids(tmp_path)[6].shape == (4, 3, 8, 8)
 
 
-def test_a_preset_without_classes_runs_as_it_is(tmp_path):
+def test_a_recipe_without_classes_runs_as_it_is(tmp_path):
     recipe = replace(TINY, net=replace(TINY.net, num_classes=None))
     trained = train_here(recipe, folder=tmp_path, device="cpu")
     assert trained.outcome.status == "done"
@@ -365,7 +381,7 @@ def test_a_preset_without_classes_runs_as_it_is(tmp_path):
         (own_images()[0].numpy(), own_images()[1], r"^images must be a tensor .* got ndarray"),
         (None, own_images()[1], r"^images must be a tensor .* got NoneType"),
         (own_images()[0], None, r"^labels must be there for the 3 classes .*num_classes=None"),
-        (own_images()[0], own_images()[1] + 1, r"^labels must be in 0..2, .*mend: labels - 1"),
+        (own_images()[0], own_images()[1] + 1, r"^labels must be in 0..2, .*try: labels - 1"),
         (own_images()[0], own_images()[1][:9], r"^labels must be an int64 tensor \(24,\)"),
         (own_images(6)[0], own_images(6)[1], r"^batch_size must be in 1..6 \(the data\), got 8"),
     ],
@@ -499,7 +515,7 @@ def test_card_says_what_was_run_and_takes_metrics(tmp_path):
     assert card["images_seen"] == 48
     assert card["finished"] is True
     assert card["metrics"] == {}
-    assert card["command"].startswith("python -m dmlib.training --preset tiny --steps 6")
+    assert card["command"].startswith("python -m dmlib.training --recipe tiny --steps 6")
     assert card["precision"] == "float32"
     net, _ = checkpoint.load_unet(trained.weights)
     text = (tmp_path / "MODEL_CARD.md").read_text()
@@ -513,5 +529,5 @@ def test_card_says_what_was_run_and_takes_metrics(tmp_path):
     assert json.loads((tmp_path / "weights.json").read_text())["sha256"] in text
 
 
-def test_smoke_preset_is_the_one_that_needs_no_download():
-    assert SMOKE.data == "sample"
+def test_smoke_recipe_is_the_one_that_needs_no_download():
+    assert SMOKE.data is sample

@@ -18,8 +18,9 @@ from dmlib.book.widgets.reverse_posterior import moments, total_variation
 from dmlib.data import ground_truth_mixture_2d
 from dmlib.mixture import GaussianMixture, reverse_posterior
 from dmlib.oracle import FiniteOracle
-from dmlib.sampling import clipped, ddpm, generate, sample, spaced_times
+from dmlib.sampling import clipped, generate, sample, spaced_times
 from dmlib.schedules import cosine_schedule, linear_schedule, zero_terminal_snr
+from dmlib.steps import Move, ddpm
 
 
 def recorded(sampler="ddim", steps=6, **options):
@@ -27,7 +28,7 @@ def recorded(sampler="ddim", steps=6, **options):
     schedule = cosine_schedule(1000)
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28))
     net = FiniteOracle(torch.from_numpy(images / 127.5 - 1), schedule=schedule)
-    return record(net, ["a", "b"], schedule=schedule, steps=steps, sampler=sampler, **options)
+    return record(net, ["a", "b"], steps=steps, sampler=sampler, **options)
 
 
 @pytest.fixture(scope="module", params=["ReversePosterior", "Particles", "ReversePlayer"])
@@ -120,7 +121,7 @@ def test_posterior_state_out_of_range_is_refused():
 def test_ddim_paths_are_those_of_sample(points):
     widget = Particles(points=points)
     paths = widget.paths()
-    walk = list(sample(widget.denoiser(), paths[100], schedule=widget._schedule, times=100))
+    walk = list(sample(widget.denoiser(), paths[100], times=100))
     for snapshot in walk:
         torch.testing.assert_close(paths[snapshot.t], snapshot.xt, rtol=1e-9, atol=1e-9)
 
@@ -130,9 +131,8 @@ def test_ddpm_paths_take_fresh_noise_with_the_variance_beta_tilde():
     paths, schedule = widget.paths(), widget._schedule
     rest = []
     for t in (100, 40, 2):
-        eps_hat = widget.denoiser()(paths[t], t)
-        step, nothing = ddpm(), torch.zeros_like(eps_hat)
-        mean = step(paths[t], eps_hat, nothing, t=t, t_prev=t - 1, schedule=schedule)
+        guess, nothing = widget.denoiser()(paths[t], t), torch.zeros_like(paths[t])
+        mean = ddpm()(paths[t], guess, nothing, Move(schedule, t, t - 1))
         bar, before = schedule.alpha_bar[t], schedule.alpha_bar[t - 1]
         rest.append((paths[t - 1] - mean) / ((1 - before) / (1 - bar) * schedule.beta[t]).sqrt())
     noise = torch.stack(rest).flatten().numpy()
@@ -203,9 +203,7 @@ def test_rounding_moves_a_walk_by_less_than_a_grey_level():
     r = recorded(steps=6)
     images = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28))
     net = FiniteOracle(torch.from_numpy(images / 127.5 - 1), schedule=r.schedule)
-    exact = generate(
-        clipped(net, schedule=r.schedule), r.xt[0][:, None], schedule=r.schedule, times=6
-    )
+    exact = generate(clipped(net), r.xt[0][:, None], times=6)
     assert float((exact[:, 0] - r.xt[-1]).abs().max()) < 1 / 127.5
 
 

@@ -14,12 +14,16 @@ from torch.testing import assert_close
 from dmlib.book.widgets import Sampler
 from dmlib.book.widgets.rng import normal
 from dmlib.guidance import guided
-from dmlib.models import UNet, UNetConfig
-from dmlib.sampling import clipped, ddim, ddim_step, generate
+from dmlib.models import UNet, UNetConfig, predicts_eps
+from dmlib.parameterization import Guess
+from dmlib.sampling import clipped, generate
 from dmlib.schedules import cosine_schedule, linear_schedule
+from dmlib.steps import Move, ddim
+
+SCHEDULE = cosine_schedule(100)
 
 
-def small_net(num_classes=3, image_size=8, channels=1):
+def small_net(num_classes=3, image_size=8, channels=1, schedule=SCHEDULE):
     """A tiny U-Net with random weights: its answers depend on all that it is given."""
     config = UNetConfig(
         image_size=image_size, channels=channels, widths=(8, 8), blocks=1, attention=(), emb_dim=16,
@@ -29,7 +33,7 @@ def small_net(num_classes=3, image_size=8, channels=1):
     net = UNet(config)
     for weight in net.parameters():
         nn.init.normal_(weight, std=0.1)
-    return net.eval().requires_grad_(False)
+    return predicts_eps(net, schedule).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +43,15 @@ def net():
 
 @pytest.fixture
 def sampler(net):
-    return Sampler(net, schedule=cosine_schedule(100))
+    return Sampler(net)
 
 
 def test_walk_is_sample_with_the_state_of_the_figure(sampler, net):
     sampler.set_trait("steps", 6)
     sampler.label, sampler.guidance_scale, sampler.seed = 2, 3.0, 8
     xT = torch.from_numpy(normal(8, np.arange(16 * 64))).float().view(16, 1, 8, 8)
-    denoiser = clipped(guided(net, 2, guidance_scale=3.0), schedule=cosine_schedule(100))
-    expected = generate(denoiser, xT, schedule=cosine_schedule(100), step=ddim(), times=6)
+    denoiser = clipped(guided(net, 2, guidance_scale=3.0))
+    expected = generate(denoiser, xT, step=ddim(), times=6)
     *_, last = sampler.walk()
     assert_close(last.xt, expected)
 
@@ -56,10 +60,8 @@ def test_walk_draws_the_noise_that_javascript_draws(sampler):
     sampler.steps, sampler.eta, sampler.seed, sampler.clip = 5, 0.8, 3, False
     for k, (one, following) in enumerate(pairwise(sampler.walk()), start=1):
         noise = torch.from_numpy(normal(3, k * 1024 + np.arange(1024))).float()
-        expected = ddim_step(
-            one.xt, one.eps_hat, noise.view(16, 1, 8, 8),
-            t=one.t, t_prev=following.t, schedule=cosine_schedule(100), eta=0.8,
-        )  # fmt: skip
+        guess, move = Guess(one.x0_hat, one.eps_hat), Move(SCHEDULE, one.t, following.t)
+        expected = ddim(0.8)(one.xt, guess, noise.view(16, 1, 8, 8), move)
         assert_close(following.xt, expected)
 
 
@@ -77,7 +79,7 @@ def test_a_drawing_is_noised_by_the_kernel_and_walked_back(sampler):
     sampler.drawing = base64.b64encode(drawn.tobytes()).decode()
     snapshots = list(sampler.walk())
     assert [s.t for s in snapshots] == [40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0]
-    a = cosine_schedule(100).alpha_bar[40].float()
+    a = SCHEDULE.alpha_bar[40].float()
     x0 = torch.from_numpy(drawn / 127.5 - 1).float().view(1, 8, 8)
     assert_close(snapshots[0].xt, a.sqrt() * x0 + (1 - a).sqrt() * sampler.noise(0))
     sampler.steps = 250  # no more steps than there are
@@ -86,7 +88,7 @@ def test_a_drawing_is_noised_by_the_kernel_and_walked_back(sampler):
 
 def test_recorded_run_goes_over_in_bytes_and_within_the_limit():
     for side, steps in ((8, 12), (28, 12), (40, 5)):
-        figure = Sampler(small_net(image_size=side), schedule=linear_schedule(50))
+        figure = Sampler(small_net(image_size=side, schedule=linear_schedule(50)))
         record = figure._data["record"]
         assert record["steps"] == steps
         assert record["x0_hat"]["shape"] == [steps, 16, 1, side, side]
@@ -104,7 +106,7 @@ def test_kernel_answers_with_eps_hat(sampler, net, monkeypatch):
         sampler._answer(sampler, {"kind": "denoise", "id": "a-1", "t": 7, "y": y}, buffers)
         content, (raw,) = sent.pop()
         assert content == {"kind": "eps_hat", "id": "a-1"}
-        expected = net(xt, 7, None if y is None else torch.tensor(y))
+        expected = net(xt, 7, None if y is None else torch.tensor(y)).eps_hat
         assert_close(torch.frombuffer(bytearray(raw), dtype=torch.float32), expected.flatten())
     sampler._answer(sampler, {"kind": "denoise", "id": "a-2", "t": 7, "y": [9] * 16}, buffers)
     ((content, _),) = sent
@@ -115,7 +117,7 @@ def test_kernel_answers_with_eps_hat(sampler, net, monkeypatch):
 
 
 def test_a_network_without_classes_has_no_class_to_choose():
-    figure = Sampler(small_net(num_classes=None), schedule=cosine_schedule(100))
+    figure = Sampler(small_net(num_classes=None))
     assert (figure._data["names"], figure._data["nullClass"]) == ([], None)
     assert len(list(figure.walk())) == 21
 

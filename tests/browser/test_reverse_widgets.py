@@ -46,7 +46,7 @@ def recorded(sampler="ddim"):
     schedule = cosine_schedule(1000)
     images = torch.from_numpy(stand_in_images()[:, None] / 127.5 - 1)
     net = FiniteOracle(images, schedule=schedule)
-    return record(net, [f"picture {i}" for i in range(10)], schedule=schedule, sampler=sampler)
+    return record(net, [f"picture {i}" for i in range(10)], sampler=sampler)
 
 
 def make(name, **state):

@@ -18,9 +18,10 @@ from dmlib.book.widgets import Sampler
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
 from dmlib.guidance import guided
-from dmlib.models import UNet, UNetConfig
-from dmlib.sampling import clipped, ddim, ddpm, dpm_solver, sample, spaced_times
+from dmlib.models import UNet, UNetConfig, predicts_eps
+from dmlib.sampling import clipped, sample, spaced_times
 from dmlib.schedules import cosine_schedule
+from dmlib.steps import ddim, ddpm, dpm_solver
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tools" / "build")]
@@ -30,7 +31,7 @@ from sampler_page import NUMBERS, Reader, record, serve  # noqa: E402
 from widget_harness import page_html  # noqa: E402
 
 pytestmark = pytest.mark.browser
-WIDGETS = ROOT / "dmlib" / "widgets"
+WIDGETS = ROOT / "dmlib" / "book" / "widgets"
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +126,13 @@ def test_walk_in_javascript_is_dmlibs_walk(
 
     rule = {"ddim": ddim(eta), "ddpm": ddpm(), "dpm": dpm_solver()}[sampler]
 
-    def step(xt, eps_hat, _, *, t, t_prev, schedule):
-        own = noise(times.index(t) + 1)
-        return rule(xt, eps_hat, own, t=t, t_prev=t_prev, schedule=schedule)
+    def step(xt, guess, _, move):
+        return rule(xt, guess, noise(times.index(move.t) + 1), move)
 
+    net = predicts_eps(net, schedule)
     denoiser = guided(net, torch.tensor(labels), guidance_scale=scale)
-    denoiser = clipped(denoiser, schedule=schedule) if clip else denoiser
-    expected = list(sample(denoiser, noise(0), schedule=schedule, step=step, times=times))
+    denoiser = clipped(denoiser) if clip else denoiser
+    expected = list(sample(denoiser, noise(0), step=step, times=times))
     page = chromium.new_page()
     plan = {
         "T": 1000, "bar": schedule.alpha_bar.tolist(), "times": times, "sampler": sampler,
@@ -480,7 +481,7 @@ def own():
     net = UNet(config)
     for weight in net.parameters():
         torch.nn.init.normal_(weight, std=0.1)
-    return Sampler(net.eval().requires_grad_(False), schedule=cosine_schedule(100))
+    return Sampler(predicts_eps(net, cosine_schedule(100)).eval().requires_grad_(False))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dmlib.assets import ASSETS
 from dmlib.book.recordings import RecordedRun
 from dmlib.checkpoint import CheckpointError, networks
 from dmlib.checkpoint.cards import schedule_fields
-from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.models import MLP, UNet, UNetConfig, predicts_v
 from dmlib.schedules import cosine_schedule
 
 CONFIG = UNetConfig(image_size=8, widths=(16,), blocks=1, attention=(), emb_dim=16, num_classes=2)
@@ -257,7 +257,7 @@ def test_nets_come_back_from_their_cards(tmp_path):
     checkpoint.write(
         tmp_path / "unet.safetensors",
         {k: x.half() for k, x in unet.state_dict().items()},
-        {"config": asdict(CONFIG)},
+        {"config": asdict(CONFIG), "schedule": "cosine", "T": 100},
     )
     checkpoint.write(
         tmp_path / "mlp.safetensors",
@@ -266,14 +266,14 @@ def test_nets_come_back_from_their_cards(tmp_path):
     )
     again, _ = checkpoint.load_unet(tmp_path / "unet.safetensors")
     xt, y = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
-    torch.testing.assert_close(again(xt, 5, y), unet(xt, 5, y), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(again(xt, 5, y).eps_hat, unet(xt, 5, y), rtol=2e-2, atol=2e-2)
     assert again.config == CONFIG
     flat, _ = checkpoint.load_mlp(tmp_path / "mlp.safetensors")
     for name, p in mlp.state_dict().items():
         assert torch.equal(flat.state_dict()[name], p)
 
 
-def test_net_that_predicts_v_answers_with_eps(tmp_path):
+def test_net_that_predicts_v_comes_as_a_denoiser_on_its_cards_path(tmp_path):
     net = UNet(CONFIG)
     torch.nn.init.normal_(net.head.weight)
     card = {"config": asdict(CONFIG), "predicts": "v", "schedule": "cosine", "T": 100}
@@ -281,15 +281,17 @@ def test_net_that_predicts_v_answers_with_eps(tmp_path):
     checkpoint.write(path, net.state_dict(), card)
     again, _ = checkpoint.load_unet(path)
     xt, y = torch.randn(2, 1, 8, 8), torch.tensor([0, 1])
-    expected = EpsFromV(net, cosine_schedule(100).alpha_bar)(xt, 60, y)
+    expected = predicts_v(net, cosine_schedule(100))(xt, 60, y)
     torch.testing.assert_close(again(xt, 60, y), expected)
+    assert again.predicts == "v"
+    assert torch.equal(again.path.beta, cosine_schedule(100).beta)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"predicts": "x0"}, "card's predicts must be .* got 'x0'"),
-        ({"schedule": "custom"}, r"to be made from its name, got 'custom'; mend: .*EpsFromV\("),
+        ({"schedule": "custom"}, r"to be made from its name, got 'custom'; try: .*predicts_v\("),
         ({"schedule": ["cosine"]}, r"to be made from its name, got \['cosine'\]"),
         ({"schedule": ...}, "to be made from its name, got None"),
         ({"T": ...}, "card's T must be a whole number >= 1, got None"),
@@ -336,8 +338,8 @@ def test_shipped_weights_are_those_of_their_card():
     assert {"data", "licence", "command", "revision", "device", "seconds", "seed"} <= card.keys()
     xt = torch.randn((2, 1, 28, 28), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        apart = net(xt, 700, torch.tensor([1, 1])) - net(xt, 700, torch.tensor([9, 9]))
-    assert apart.abs().max() > 0.01  # it has learned to tell trousers from boots
+        trousers, boots = (net(xt, 700, torch.tensor([k, k])).x0_hat for k in (1, 9))
+    assert (trousers - boots).abs().max() > 0.01  # it has learned to tell trousers from boots
 
 
 @pytest.mark.parametrize("name", ["fashion", "cpu"])

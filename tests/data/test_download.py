@@ -137,13 +137,13 @@ WAYS = ("missing", "broken", "cut", "silently_cut", "wrong", "page", "mute", "st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_failure_leaves_nothing_and_names_file_address_and_mend(server, tmp_path, way):
+def test_a_failure_leaves_nothing_and_names_file_address_and_what_to_try(server, tmp_path, way):
     with pytest.raises(DataError) as caught:
         get(tmp_path / "cache", server.mirror(way))
     message = str(caught.value)
     assert NAME in message
     assert f"{server.mirror(way)}/{NAME}" in message
-    assert "Mend: check the connection and run again" in message
+    assert "Try: check the connection and run again" in message
     assert str(tmp_path / "cache" / NAME) in message
     assert left_in(tmp_path / "cache") == []
 
@@ -204,7 +204,7 @@ def test_an_interrupted_download_leaves_nothing(server, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_named_and_no_other_mirror_asked(server, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataError, match=r"cannot be written.*mend: make room"):
+    with pytest.raises(DataError, match=r"cannot be written.*try: make room"):
         get(tmp_path / "file" / "cache", server.mirror("ok"), server.mirror("ok"))
 
 

@@ -17,14 +17,15 @@ from dmlib.oracle import FiniteOracle, MixtureOracle
 from dmlib.parameterization import (
     eps_from_v,
     eps_from_x0,
+    guess_from_eps,
     score_from_eps,
     score_from_x0,
     v_from_eps,
     x0_from_eps,
     x0_from_v,
 )
-from dmlib.sampling import ddim_step, ddpm_step
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
+from dmlib.steps import Move, Step, ddim, ddpm
 
 F64 = torch.float64
 TOY = ground_truth_mixture()
@@ -46,6 +47,21 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def point(value: float) -> torch.Tensor:
     return torch.tensor([[value]], dtype=F64)
+
+
+def step_of(
+    rule: Step,
+    xt: torch.Tensor,
+    eps_hat: torch.Tensor,
+    z: torch.Tensor | None,
+    *,
+    t: int,
+    schedule: NoiseSchedule,
+    t_prev: int | None = None,
+) -> torch.Tensor:
+    """One step by the rule for whoever guesses eps_hat, to t - 1 if nothing else is said."""
+    guess = guess_from_eps(eps_hat, xt, t, schedule=schedule)
+    return rule(xt, guess, z, Move(schedule, t, t - 1 if t_prev is None else t_prev))
 
 
 def law_of_step(t: int, schedule: NoiseSchedule, x_prev: torch.Tensor) -> Normal:
@@ -230,17 +246,17 @@ def test_eq_reverse_moments(schedule, t):
     torch.testing.assert_close(mean[0], law.mean(), rtol=1e-6, atol=1e-9)
     variance = beta_tilde[0, 0] + factor**2 * var_x0
     torch.testing.assert_close(variance, law.cov()[0, 0], rtol=1e-5, atol=0)
-    x0_hat = MixtureOracle(TOY, schedule=schedule).x0_hat(point(0.4), t)[0, 0]
+    x0_hat = MixtureOracle(TOY, schedule=schedule)(point(0.4), t).x0_hat[0, 0]
     torch.testing.assert_close(x0_hat, mean_x0, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("variance", ["beta_tilde", "beta"])
 @later_case
 def test_eq_p_step(schedule, t, variance):
-    """ddpm_step carries standard normal noise into N(mu_theta, sigma_t^2), and sigma_t has a t."""
+    """The rule carries standard normal noise into N(mu_theta, sigma_t^2), and sigma_t has a t."""
     xt, eps_hat = torch.full((13,), 0.3, dtype=F64), torch.full((13,), -0.6, dtype=F64)
     z = torch.linspace(-3, 3, 13, dtype=F64, requires_grad=True)
-    x_prev = ddpm_step(xt, eps_hat, z, t=t, schedule=schedule, variance=variance)
+    x_prev = step_of(ddpm(variance), xt, eps_hat, z, t=t, schedule=schedule)
     (slope,) = torch.autograd.grad(x_prev.sum(), z)
     pushed = Normal(z.new_tensor(0.0), z.new_tensor(1.0)).log_prob(z) - slope.log()
     x0_hat = x0_from_eps(eps_hat, xt, t, schedule=schedule)
@@ -273,7 +289,8 @@ class TwoSteps:
         x1, x2 = self.x[:, None], self.x[None]
         self.log_q = kernel(1, TWO, self.x0).log_prob(x1) + law_of_step(2, TWO, x1).log_prob(x2)
         mean_1, mean_2 = (
-            ddpm_step(self.x, self.eps_hat(self.x), 0 * self.x, t=t, schedule=TWO) for t in (1, 2)
+            step_of(ddpm(), self.x, self.eps_hat(self.x), 0 * self.x, t=t, schedule=TWO)
+            for t in (1, 2)
         )
         start = Normal(self.x.new_tensor(0.0), self.x.new_tensor(1.0)).log_prob(x2)
         step_2 = Normal(mean_2, TWO.beta[2].sqrt()).log_prob(x1)  # variance "beta"
@@ -283,6 +300,9 @@ class TwoSteps:
     def eps_hat(self, xt: torch.Tensor) -> torch.Tensor:
         """Some network, not a good one."""
         return torch.tanh(xt + 0.2)
+
+    def x0_hat(self, xt: torch.Tensor, t: int) -> torch.Tensor:
+        return x0_from_eps(self.eps_hat(xt), xt, t, schedule=TWO)
 
     def integral(self, values: torch.Tensor) -> torch.Tensor:
         return torch.trapezoid(torch.trapezoid(values, self.x), self.x)
@@ -322,8 +342,8 @@ def test_eq_bound():
     x, x0 = two.x[:, None], two.x0.expand(len(two.x), 1)
     weight_1, weight_2 = (kernel(t, TWO, two.x0[0]).log_prob(two.x).exp() for t in (1, 2))
     settings = {"schedule": TWO, "variance": "beta"}
-    L_0 = torch.trapezoid(weight_1 * bound_L0_density(x0, x, two.eps_hat(x), **settings), two.x)
-    L_1 = torch.trapezoid(weight_2 * bound_Lt(x0, x, 2, two.eps_hat(x), **settings), two.x)
+    L_0 = torch.trapezoid(weight_1 * bound_L0_density(x0, x, two.x0_hat(x, 1), **settings), two.x)
+    L_1 = torch.trapezoid(weight_2 * bound_Lt(x0, x, 2, two.x0_hat(x, 2), **settings), two.x)
     L_T = bound_LT(two.x0, schedule=TWO)[0]
     torch.testing.assert_close((L_0 + L_1 + L_T) * math.log(2), two.L(), rtol=1e-7, atol=1e-9)
 
@@ -344,12 +364,13 @@ def test_eq_bound_Lt(schedule, t, variance):
     x0, xt, eps_hat = point(0.6), point(0.1), point(-0.4)
     mu_tilde, beta_tilde = q_posterior(x0, xt, t, schedule=schedule)
     sigma2 = beta_tilde if variance == "beta_tilde" else schedule.beta[t]
-    mean = ddpm_step(xt, eps_hat, 0 * xt, t=t, schedule=schedule)
+    mean = step_of(ddpm(), xt, eps_hat, 0 * xt, t=t, schedule=schedule)
     x = (mu_tilde + beta_tilde.sqrt() * torch.linspace(-9, 9, 4001, dtype=F64))[0]
     log_q = Normal(mu_tilde[0], beta_tilde[0].sqrt()).log_prob(x)
     log_p = Normal(mean[0], (sigma2**0.5).flatten()).log_prob(x)
     integral = torch.trapezoid(log_q.exp() * (log_q - log_p), x)
-    found = bound_Lt(x0, xt, t, eps_hat, schedule=schedule, variance=variance)[0] * math.log(2)
+    x0_hat = x0_from_eps(eps_hat, xt, t, schedule=schedule)
+    found = bound_Lt(x0, xt, t, x0_hat, schedule=schedule, variance=variance)[0] * math.log(2)
     torch.testing.assert_close(found, integral, rtol=1e-5, atol=1e-8)
 
 
@@ -358,14 +379,15 @@ def test_eq_bound_L0():
     levels = torch.arange(256, dtype=F64)[:, None] / 127.5 - 1
     x1, eps_hat = torch.full_like(levels, 0.15), torch.full_like(levels, -0.3)
     settings = {"schedule": LONG, "variance": "beta"}
-    bits = bound_L0(levels, x1, eps_hat, **settings)
+    x0_hat = x0_from_eps(eps_hat, x1, 1, schedule=LONG)
+    bits = bound_L0(levels, x1, x0_hat, **settings)
     torch.testing.assert_close((2.0**-bits).sum(), bits.new_tensor(1.0))
-    mean = ddpm_step(x1, eps_hat, None, t=1, schedule=LONG)
+    mean = step_of(ddpm(), x1, eps_hat, None, t=1, schedule=LONG)
     law = Normal(mean, LONG.beta[1].sqrt())
     middle = slice(140, 153)
     mass = (law.cdf(levels + 1 / 255) - law.cdf(levels - 1 / 255))[middle, 0]
     torch.testing.assert_close(2.0 ** -bits[middle], mass, rtol=1e-9, atol=1e-15)
-    nats = bound_L0_density(levels, x1, eps_hat, **settings) * math.log(2)
+    nats = bound_L0_density(levels, x1, x0_hat, **settings) * math.log(2)
     torch.testing.assert_close(nats, -law.log_prob(levels)[:, 0])
 
 
@@ -405,8 +427,20 @@ def test_eq_eps_weight(schedule, t, variance):
     weight = beta**2 / (2 * sigma2 * schedule.alpha[t] * (1 - bar))
     rest = ((sigma2 / beta_tilde).log() + beta_tilde / sigma2 - 1) / 2
     expected = weight * ((eps - eps_hat) ** 2).mean(1) + rest
-    found = bound_Lt(x0, xt, t, eps_hat, schedule=schedule, variance=variance) * math.log(2)
+    x0_hat = x0_from_eps(eps_hat, xt, t, schedule=schedule)
+    found = bound_Lt(x0, xt, t, x0_hat, schedule=schedule, variance=variance) * math.log(2)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-10)
+
+
+def test_bound_weights_eps_by_the_ratio_of_snrs_and_x0_by_their_difference():
+    """Solution 3.9: with sigma_t^2 = beta_tilde_t."""
+    schedule, t = linear_schedule(50, beta_1=0.002, beta_T=0.2), torch.arange(2, 51)
+    beta, alpha, bar = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar
+    beta_tilde = (1 - bar[t - 1]) / (1 - bar[t]) * beta
+    on_eps = beta**2 / (2 * beta_tilde * alpha * (1 - bar[t]))
+    snr = schedule.snr
+    torch.testing.assert_close(on_eps, (snr[t - 1] / snr[t] - 1) / 2)
+    torch.testing.assert_close(on_eps * snr[t], (snr[t - 1] - snr[t]) / 2)
 
 
 def test_eq_simple_loss():
@@ -417,10 +451,10 @@ def test_eq_simple_loss():
     n, t = 200_000, 300
     x0, eps = TOY.sample(n, torch.Generator().manual_seed(11)), noise(n, 1, seed=12)
     xt = q_sample(x0, t, eps, schedule=LONG)
-    best = MixtureOracle(TOY, schedule=LONG)(xt, t)
+    best = MixtureOracle(TOY, schedule=LONG)(xt, t).eps_hat
     losses = simple_loss(best, eps, per_sample=True)
     weight = TOY.diffused(LONG.alpha_bar[t]).log_prob(GRID[:, None]).exp()
-    x0_hat = MixtureOracle(TOY, schedule=LONG).x0_hat(GRID[:, None], t)[:, 0]
+    x0_hat = MixtureOracle(TOY, schedule=LONG)(GRID[:, None], t).x0_hat[:, 0]
     doubt = TOY.cov()[0, 0] + TOY.mean()[0] ** 2 - torch.trapezoid(weight * x0_hat**2, GRID)
     floor = LONG.snr[t] * doubt
     assert abs(losses.mean() - floor) < 5 * losses.std() / n**0.5  # seeds 11, 12; five errors
@@ -434,7 +468,7 @@ def test_eq_ddpm_step(schedule, t):
     mean = (xt - beta / (1 - bar).sqrt() * eps_hat) / schedule.alpha[t].sqrt()
     for variance, sigma2 in (("beta_tilde", (1 - before) / (1 - bar) * beta), ("beta", beta)):
         expected = mean + sigma2.sqrt() * z if t > 1 else mean
-        found = ddpm_step(xt, eps_hat, z, t=t, schedule=schedule, variance=variance)
+        found = step_of(ddpm(variance), xt, eps_hat, z, t=t, schedule=schedule)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -481,8 +515,8 @@ def test_eq_score(schedule, t):
     oracle = MixtureOracle(TOY, schedule=schedule)
     xt = torch.linspace(-2, 2, 9, dtype=F64)[:, None]
     exact = TOY.diffused(schedule.alpha_bar[t]).score(xt)
-    by_eps = score_from_eps(oracle(xt, t), xt, t, schedule=schedule)
-    by_x0 = score_from_x0(oracle.x0_hat(xt, t), xt, t, schedule=schedule)
+    by_eps = score_from_eps(oracle(xt, t).eps_hat, xt, t, schedule=schedule)
+    by_x0 = score_from_x0(oracle(xt, t).x0_hat, xt, t, schedule=schedule)
     torch.testing.assert_close(by_eps, exact, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(by_x0, exact, rtol=1e-8, atol=1e-8)
 
@@ -532,7 +566,7 @@ def test_eq_oracle_mixture(schedule, t):
         formula = (TOY.diffused(bar).posterior(xt)[0] * pulls).sum()
         integral = torch.trapezoid(weights_of_x0(value, t, schedule) * GRID, GRID)
         torch.testing.assert_close(formula, integral, rtol=1e-6, atol=1e-9)
-        found = MixtureOracle(TOY, schedule=schedule).x0_hat(xt, t)[0, 0]
+        found = MixtureOracle(TOY, schedule=schedule)(xt, t).x0_hat[0, 0]
         torch.testing.assert_close(found, formula)
 
 
@@ -544,7 +578,7 @@ def test_eq_oracle_finite(schedule, t):
     w = law.log_prob(xt[:, None]).sum(2).softmax(1)  # (2, 7)
     oracle = FiniteOracle(data, schedule=schedule, chunk=3)
     torch.testing.assert_close(oracle.posterior(xt, t), w, rtol=1e-6, atol=1e-12)
-    torch.testing.assert_close(oracle.x0_hat(xt, t), w @ data, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(oracle(xt, t).x0_hat, w @ data, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
@@ -556,16 +590,16 @@ def test_eq_ddim_step(schedule, t, s, eta):
     sigma = eta * ((1 - bar_s) / (1 - bar_t)).sqrt() * (1 - bar_t / bar_s).sqrt()
     x0_hat = x0_from_eps(eps_hat, xt, t, schedule=schedule)
     old = (1 - bar_s - sigma**2).sqrt()
-    found = ddim_step(xt, eps_hat, z, t=t, t_prev=s, schedule=schedule, eta=eta)
+    where = {"t": t, "t_prev": s, "schedule": schedule}
+    found = step_of(ddim(eta), xt, eps_hat, z, **where)
     torch.testing.assert_close(found, bar_s.sqrt() * x0_hat + old * eps_hat + sigma * z)
     one = torch.ones(1, 1, dtype=F64)
 
     def on(x0, eps, z):  # the step's answer when the network says the true noise
         xt = q_sample(x0 * one, t, eps * one, schedule=schedule)
-        return ddim_step(xt, eps * one, z * one, t=t, t_prev=s, schedule=schedule, eta=eta)[0, 0]
+        return step_of(ddim(eta), xt, eps * one, z * one, **where)[0, 0]
 
     torch.testing.assert_close(on(1, 0, 0), bar_s.sqrt())
     torch.testing.assert_close(on(0, 1, 0) ** 2 + on(0, 0, 1) ** 2, 1 - bar_s)
     if eta == 1:
-        ddpm = ddpm_step(xt, eps_hat, z, t=t, t_prev=s, schedule=schedule)
-        torch.testing.assert_close(found, ddpm)
+        torch.testing.assert_close(found, step_of(ddpm(), xt, eps_hat, z, **where))

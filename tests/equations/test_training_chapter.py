@@ -14,8 +14,10 @@ from dmlib.guidance import guided
 from dmlib.metrics import FeatureStats, frechet_distance
 from dmlib.mixture import GaussianMixture
 from dmlib.oracle import MixtureOracle
-from dmlib.sampling import ddim_step, dpm_solver, generate
+from dmlib.parameterization import Guess
+from dmlib.sampling import generate
 from dmlib.schedules import cosine_schedule, linear_schedule
+from dmlib.steps import Move, ddim, dpm_solver, heun
 from dmlib.training.ema import EMA
 
 SCHEDULE = cosine_schedule(1000)
@@ -74,14 +76,14 @@ def test_eq_ode_solution():
     """Along a path of small DDIM steps the integral (trapezoids) gives the path's end."""
     path, xt = [], noise(50, 1)
     for t, s in pairwise(range(600, 299, -1)):
-        eps_hat = ORACLE(xt, t)
+        guess = ORACLE(xt, t)
         bar = SCHEDULE.alpha_bar[t]
-        path.append((half_log_snr(t), (xt - (1 - bar).sqrt() * eps_hat) / bar.sqrt()))
+        path.append((half_log_snr(t), (xt - (1 - bar).sqrt() * guess.eps_hat) / bar.sqrt()))
         if t == 600:
             start = xt
-        xt = ddim_step(xt, eps_hat, None, t=t, t_prev=s, schedule=SCHEDULE)
+        xt = ddim()(xt, guess, None, Move(SCHEDULE, t, s))
     bar = SCHEDULE.alpha_bar[300]
-    path.append((half_log_snr(300), (xt - (1 - bar).sqrt() * ORACLE(xt, 300)) / bar.sqrt()))
+    path.append((half_log_snr(300), (xt - (1 - bar).sqrt() * ORACLE(xt, 300).eps_hat) / bar.sqrt()))
     integral = sum(
         (b - a) * (math.exp(a) * x + math.exp(b) * z) / 2 for (a, x), (b, z) in pairwise(path)
     )
@@ -94,11 +96,11 @@ def test_eq_ode_solution():
 def test_eq_dpm_solver():
     """Two steps of the solver equal the formula; the second one uses the first one's guess."""
     times, x = [700, 500, 350], noise(20, 1)
-    rule, before, h_before = dpm_solver(), None, None
+    rule, before, h_before, last = dpm_solver(), None, None, None
     for t, s in pairwise(times):
-        eps_hat = ORACLE(x, t)
+        guess = ORACLE(x, t)
         bar_t, bar_s = SCHEDULE.alpha_bar[t], SCHEDULE.alpha_bar[s]
-        x0_hat = (x - (1 - bar_t).sqrt() * eps_hat) / bar_t.sqrt()
+        x0_hat = (x - (1 - bar_t).sqrt() * guess.eps_hat) / bar_t.sqrt()
         h = half_log_snr(s) - half_log_snr(t)
         D = x0_hat
         if before is not None:
@@ -106,45 +108,83 @@ def test_eq_dpm_solver():
             D = x0_hat + (x0_hat - before) / (2 * r)
         linear = (1 - bar_s).sqrt() / (1 - bar_t).sqrt() * x
         formula = linear - bar_s.sqrt() * (math.exp(-h) - 1) * D
-        x = rule(x, eps_hat, t=t, t_prev=s, schedule=SCHEDULE)
+        x = rule(x, guess, None, Move(SCHEDULE, t, s, before=last))
         torch.testing.assert_close(x, formula)
-        before, h_before = x0_hat, h
+        before, h_before, last = x0_hat, h, (t, guess)
 
 
-def test_dpm_solver_gains_an_order_on_ddim():
-    """With half the step the error of the second-order rule falls faster than the first-order's."""
+def test_dpm_solver_and_heun_gain_an_order_on_ddim():
+    """With half the step the error of a second-order rule falls faster than the first-order's."""
     xT = noise(200, 1)
-    grids = {n: [*range(900, 299, -600 // n)] for n in (10, 20, 400)}
+
+    def look(x, t):
+        return ORACLE(x, t)
 
     def end(rule, n):
-        x = xT
-        for t, s in pairwise(grids[min(n, 400)]):
-            x = rule(x, ORACLE(x, t), None, t=t, t_prev=s, schedule=SCHEDULE)
+        x, before = xT, None
+        for t, s in pairwise(range(900, 299, -600 // n)):
+            guess = ORACLE(x, t)
+            x, before = rule(x, guess, None, Move(SCHEDULE, t, s, look, before)), (t, guess)
         return x
 
-    def first(x, eps_hat, noise, **where):
-        return ddim_step(x, eps_hat, noise, **where)
-
-    truth = end(dpm_solver(), 400)
+    truth = end(heun(), 300)
     gain = {}
-    for name, make in (("ddim", lambda: first), ("dpm", dpm_solver)):
-        a, b = ((end(make(), n) - truth).abs().mean().item() for n in (10, 20))
-        gain[name] = a / b
-    assert 1.6 < gain["ddim"] < 2.6
-    assert gain["dpm"] > 3
+    for rule in (ddim, dpm_solver, heun):
+        a, b = ((end(rule(), n) - truth).abs().mean().item() for n in (10, 20))
+        gain[rule] = a / b
+    assert 1.6 < gain[ddim] < 2.6
+    assert gain[dpm_solver] > 3
+    assert gain[heun] > 3
+
+
+def test_eq_heun():
+    """The integral of eq-ode-solution over the straight line between two guesses, by quadrature.
+
+    And in the time sigma, for one Gaussian whose slope is known, the trapezoid rule written out.
+    """
+    m, s2, t, t_prev = 0.7, 0.3**2, 600, 450
+    oracle = MixtureOracle(GaussianMixture([1.0], [[m]], [s2**0.5]), schedule=SCHEDULE)
+    (a, b), (a_s, b_s) = SCHEDULE.level(t), SCHEDULE.level(t_prev)
+    xt = noise(50, 1)
+    guess = oracle(xt, t)
+    ahead = a_s * guess.x0_hat + b_s * guess.eps_hat
+    again = oracle(ahead, t_prev).x0_hat
+    low, high = math.log(a / b), math.log(a_s / b_s)
+    time = torch.linspace(low, high, 20_001, dtype=torch.float64)
+    line = guess.x0_hat + (time - low) / (high - low) * (again - guess.x0_hat)  # (50, times)
+    formula = b_s / b * xt + b_s * torch.trapezoid(time.exp() * line, time)[:, None]
+    found = heun()(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, formula, rtol=1e-7, atol=1e-7)
+    assert (ahead - formula).abs().max() > 1e-3  # the second look matters
+    # z = x/a = x_0 + sigma eps: dz/d sigma = sigma (z - m) / (s^2 + sigma^2).
+    z, sigma, sigma_s = xt / a, b / a, b_s / a_s
+
+    def slope(z, sigma):
+        return sigma * (z - m) / (s2 + sigma**2)
+
+    euler = z + (sigma_s - sigma) * slope(z, sigma)
+    mean_slope = (slope(z, sigma) + slope(euler, sigma_s)) / 2
+    found = heun("sigma")(xt, guess, None, Move(SCHEDULE, t, t_prev, oracle))
+    torch.testing.assert_close(found, a_s * (z + (sigma_s - sigma) * mean_slope))
 
 
 HEAPS = {k: GaussianMixture([1.0], [[m]], [0.45]) for k, m in ((0, -1.0), (1, 1.5))}
 BOTH = GaussianMixture([0.5, 0.5], [[-1.0], [1.5]], [0.45, 0.45])
 
 
-def exact(xt: torch.Tensor, t: int | torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
-    """A perfect network of two classes: heap 0, heap 1, or both."""
-    t = int(torch.as_tensor(t).flatten()[0])
-    if y is None:
-        return MixtureOracle(BOTH, schedule=SCHEDULE)(xt, t)
-    answers = [MixtureOracle(HEAPS[k], schedule=SCHEDULE)(xt, t) for k in (0, 1)]
-    return torch.where(y[:, None] == 0, *answers)
+class Exact:
+    """A perfect denoiser of two classes: heap 0, heap 1, or both."""
+
+    path, num_classes = SCHEDULE, 2
+
+    def __call__(self, xt: torch.Tensor, t, y: torch.Tensor | None = None) -> Guess:
+        if y is None:
+            return MixtureOracle(BOTH, schedule=SCHEDULE)(xt, t)
+        answers = [MixtureOracle(HEAPS[k], schedule=SCHEDULE)(xt, t) for k in (0, 1)]
+        return Guess(*(torch.where(y[:, None] == 0, *both) for both in zip(*answers, strict=True)))
+
+
+exact = Exact()
 
 
 def test_eq_guidance_bayes():
@@ -155,7 +195,7 @@ def test_eq_guidance_bayes():
     (logs[1] - torch.logaddexp(*logs)).sum().backward()  # log p(y = 1 | x_t), equal priors
     with torch.no_grad():
         ones = torch.ones(9, dtype=torch.int64)
-        difference = exact(xt, t, ones) - exact(xt, t)
+        difference = exact(xt, t, ones).eps_hat - exact(xt, t).eps_hat
     torch.testing.assert_close(xt.grad, -difference / math.sqrt(1 - bar))
 
 
@@ -163,7 +203,28 @@ def test_eq_guidance_bayes():
 def test_eq_guidance(w):
     xt, y, t = noise(6, 1), torch.tensor([0, 1, 0, 1, 1, 0]), 300
     none, some = exact(xt, t), exact(xt, t, y)
-    torch.testing.assert_close(guided(exact, y, guidance_scale=w)(xt, t), none + w * (some - none))
+    found = guided(exact, y, guidance_scale=w)(xt, t)
+    for asked, free, told in zip(found, none, some, strict=True):  # x0_hat and eps_hat
+        torch.testing.assert_close(asked, free + w * (told - free))
+
+
+def test_guided_samples_are_not_those_of_the_tilted_density():
+    """Chapter 5: each guided score is right at its t, and yet the samples are another thing."""
+    toy, schedule = ground_truth_mixture(), cosine_schedule(1000)
+    heap = GaussianMixture(torch.ones(1), toy.means[1:], toy.stds[1:])
+    both, right = MixtureOracle(toy, schedule=schedule), MixtureOracle(heap, schedule=schedule)
+    grid = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    for w, differs in ((1.0, False), (3.0, True)):
+        tilted = (toy.log_prob(grid) * (1 - w) + w * heap.log_prob(grid)).softmax(0)
+        mean = float((tilted * grid[:, 0]).sum())
+        x, bar = noise(5000, 1), schedule.alpha_bar
+        for t, s in zip(range(1000, 0, -5), range(995, -1, -5), strict=True):
+            score = (1 - w) * both.score(x, t) + w * right.score(x, t)
+            x0_hat = (x + (1 - bar[t]) * score) / bar[t].sqrt()
+            x = bar[s].sqrt() * x0_hat - ((1 - bar[s]) * (1 - bar[t])).sqrt() * score
+        # n = 5000, std 0.35: the mean has a standard error of 0.005.
+        assert (abs(float(x.mean()) - mean) > 0.15) == differs
+        assert (float(x.std()) < 0.28) == differs
 
 
 def test_guidance_makes_samples_more_typical():
@@ -171,7 +232,7 @@ def test_guidance_makes_samples_more_typical():
     ends = {}
     for w in (1.0, 3.0):
         denoiser = guided(exact, 1, guidance_scale=w)
-        ends[w] = generate(denoiser, noise(500, 1), schedule=SCHEDULE, times=40)
+        ends[w] = generate(denoiser, noise(500, 1), times=40)
     assert ends[3.0].min() > ends[1.0].min() + 0.2
     assert ends[3.0].std() < ends[1.0].std()
 

@@ -52,6 +52,14 @@ def test_eq_conv_size():
             assert out.shape[-1] == (H + 2 * p - k) // s + 1
 
 
+def test_transposed_convolution_covers_evenly_where_its_stride_divides_the_kernel():
+    for k, even in ((2, True), (3, False), (4, True), (5, False)):
+        ones = torch.ones(1, 1, 6, 6)
+        covered = F.conv_transpose2d(ones, torch.ones(1, 1, k, k), stride=2)[0, 0, 4:-4, 4:-4]
+        assert (covered.unique().numel() == 1) == even
+        assert k != 2 or covered.unique().item() == 1  # that of Ronneberger et al.: exactly once
+
+
 def test_eq_silu():
     u = noise(100, seed=1) * 5
     torch.testing.assert_close(F.silu(u), u * torch.sigmoid(u))

@@ -14,16 +14,17 @@ from dmlib.checkpoint import load_shipped
 from dmlib.data import fashion_sample, to_unit
 from dmlib.metrics import protocol
 from dmlib.metrics.judge import Judge, class_samples
-from dmlib.models import UNetConfig
-from dmlib.sampling import ddim, ddpm
+from dmlib.models import UNetConfig, predicts_eps, predicts_x0
 from dmlib.schedules import cosine_schedule
+from dmlib.steps import ddim, ddpm
+from dmlib.training.batches import sample
 from dmlib.training.config import TrainConfig
 from dmlib.training.model_card import add_metrics
-from dmlib.training.recipes import Preset
+from dmlib.training.recipes import Recipe
 from dmlib.training.session import Session
 
 SCHEDULE = cosine_schedule(1000)
-TINY = Preset(
+TINY = Recipe(
     name="tiny",
     purpose="for tests",
     net=UNetConfig(
@@ -31,17 +32,20 @@ TINY = Preset(
     ),
     train=TrainConfig(steps=6, warmup=2, ema_decay=0.9),
     batch_size=8,
-    data="sample",
+    data=sample,
     preview_every=4,
     save_every=3,
     log_every=2,
 )
 
 
-def faint(xt, t, y=None):
+def _faint(xt, t, y=None):
     """A network for the tests: a tenth of what it sees, and a shade of the class."""
     shade = 0 if y is None else y.float().view(-1, 1, 1, 1) / 100
     return xt / 10 + shade
+
+
+FAINT = predicts_eps(_faint, SCHEDULE)
 
 
 @pytest.fixture(scope="module")
@@ -83,41 +87,41 @@ def test_more_images_have_a_lower_floor_and_a_smaller_spread(judge, real):
 
 
 def test_samples_are_balanced_and_repeatable():
-    x, y = class_samples(faint, 130, schedule=SCHEDULE, step=ddpm(), times=2)
-    again, _ = class_samples(faint, 130, schedule=SCHEDULE, step=ddpm(), times=2)
+    x, y = class_samples(FAINT, 130, step=ddpm(), times=2)
+    again, _ = class_samples(FAINT, 130, step=ddpm(), times=2)
     assert torch.equal(x, again)
     assert torch.bincount(y).tolist() == [13] * 10
     assert x.shape == (130, 1, 28, 28)
-    other, _ = class_samples(faint, 130, schedule=SCHEDULE, step=ddim(), times=2)
+    other, _ = class_samples(FAINT, 130, step=ddim(), times=2)
     assert not torch.equal(x, other)
 
 
 def test_guidance_reaches_the_network():
-    settings = {"schedule": SCHEDULE, "times": 2}
-    plain, _ = class_samples(faint, 10, **settings)
-    pushed, _ = class_samples(faint, 10, guidance_scale=3.0, **settings)
+    settings = {"times": 2}
+    plain, _ = class_samples(FAINT, 10, **settings)
+    pushed, _ = class_samples(FAINT, 10, guidance_scale=3.0, **settings)
     assert torch.equal(plain[:1], pushed[:1])  # class 0 has no shade
     assert not torch.equal(plain[1:], pushed[1:])
 
 
 def test_samples_come_from_the_generator_that_is_given():
-    settings = {"schedule": SCHEDULE, "step": ddpm(), "times": 2}
+    settings = {"step": ddpm(), "times": 2}
 
     def seeded(seed: int) -> torch.Tensor:
-        return class_samples(faint, 10, generator=torch.Generator().manual_seed(seed), **settings)[
+        return class_samples(FAINT, 10, generator=torch.Generator().manual_seed(seed), **settings)[
             0
         ]
 
-    assert torch.equal(seeded(1), class_samples(faint, 10, **settings)[0])
+    assert torch.equal(seeded(1), class_samples(FAINT, 10, **settings)[0])
     assert not torch.equal(seeded(1), seeded(2))
     with pytest.raises(ValueError, match=r"^generator must"):
-        class_samples(faint, 10, generator=1, **settings)
+        class_samples(FAINT, 10, generator=1, **settings)
 
 
 @pytest.mark.parametrize("n", [0, 5, 15])
 def test_unbalanced_numbers_are_refused(n):
     with pytest.raises(ValueError, match=r"n must be (a positive multiple of 10|an integer >= 10)"):
-        class_samples(faint, n, schedule=SCHEDULE)
+        class_samples(FAINT, n)
 
 
 # The protocol
@@ -157,11 +161,8 @@ def test_copies_of_training_images_are_found(small, real):
     """A network that copies: all its samples are one training image."""
     train, test = real[0][:100], real[0][1000:1100]
 
-    def copying(xt, t, y=None):
-        bar = SCHEDULE.alpha_bar[int(torch.as_tensor(t).flatten()[0])].item()
-        return (xt - bar**0.5 * train[7]) / (1 - bar) ** 0.5
-
-    row, pairs = protocol._copies(copying, SCHEDULE, train, test, n=20)
+    copying = predicts_x0(lambda xt, t, y=None: train[7].expand_as(xt), SCHEDULE)
+    row, pairs = protocol._copies(copying, train, test, n=20)
     assert max(row["samples"]) < 1e-3 < min(row["test"])
     assert (pairs[:10] == pairs[10:]).all()
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dmlib.models import MLP, EpsFromV, UNet, UNetConfig
+from dmlib.models import MLP, UNet, UNetConfig, predicts_v
 from dmlib.models.inspect import activations, influence, named_parts, parts
 from dmlib.schedules import cosine_schedule
 
@@ -125,7 +125,7 @@ def test_influence_is_the_finite_difference():
 
 def test_wrapped_network_is_looked_through():
     net = awake()
-    wrapped = EpsFromV(net, cosine_schedule(100).alpha_bar)
+    wrapped = predicts_v(net, cosine_schedule(100))
     assert parts(wrapped) == parts(net)
     xt = noise(1, 1, 8, 8)
     torch.testing.assert_close(

@@ -13,12 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dmlib.models import MLP, EpsFromV, EpsFromX0, UNet, UNetConfig
+from dmlib.models import MLP, UNet, UNetConfig
 from dmlib.models.blocks import ResidualBlock, SelfAttention, attend
 from dmlib.models.embedding import Conditioning, sinusoidal_embedding
-from dmlib.oracle import GaussianMixture, MixtureOracle
-from dmlib.parameterization import eps_from_v, eps_from_x0, v_from_x0, x0_from_v
-from dmlib.schedules import cosine_schedule
 
 SMALL = UNetConfig(
     image_size=8, channels=1, widths=(16, 24), blocks=2, attention=(4,), emb_dim=16, num_classes=3
@@ -223,18 +220,18 @@ def test_config_survives_json():
         ({"widths": ()}, "widths must have at least one"),
         ({"blocks": 0}, "blocks must be an integer >= 1, got 0"),
         ({"emb_dim": 7}, "emb_dim must be even"),
-        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"num_classes": 0}, "num_classes must be None or an integer >= 1, got 0"),
-        ({"num_classes": 10.0}, "num_classes must be None or .* got 10.0; mend: 10"),
+        ({"num_classes": 10.0}, "num_classes must be None or an integer >= 1, got 10.0$"),
         ({"num_classes": True}, "num_classes must be None or an integer >= 1, got True"),
         ({"image_size": True}, "image_size must be an integer >= 1, got True"),
-        ({"attention": 4}, r"attention must be a tuple of integers, got 4; mend: \(4,\)"),
-        ({"attention": ("4",)}, r"attention\[0\] must be an integer, got '4'; mend: 4"),
+        ({"attention": 4}, r"attention must be a tuple of integers, got 4; try: \(4,\)"),
+        ({"attention": ("4",)}, r"attention\[0\] must be an integer, got '4'$"),
         ({"attention": True}, "attention must be a tuple of integers, got True"),
-        ({"widths": 64}, r"widths must be a tuple of integers, got 64; mend: \(64,\)"),
+        ({"widths": 64}, r"widths must be a tuple of integers, got 64; try: \(64,\)"),
         ({"widths": "64"}, "widths must be a tuple of integers, got '64'"),
-        ({"widths": (16.0, 24)}, r"widths\[0\] must be an integer >= 1, got 16.0; mend: 16"),
-        ({"dropout": None}, r"dropout must be a number in \[0, 1\), got None"),
+        ({"widths": (16.0, 24)}, r"widths\[0\] must be an integer >= 1, got 16.0$"),
+        ({"dropout": None}, r"dropout must be a number, in \[0, 1\), got None"),
     ],
 )
 def test_impossible_shape_is_refused_by_name(change, message):
@@ -252,7 +249,7 @@ def test_by_default_the_smallest_map_attends():
     )
     assert UNetConfig(image_size=np.int64(32)).attention == (8,)
     assert json.loads(json.dumps(asdict(UNetConfig(widths=(16,)))))["attention"] == [28]
-    with pytest.raises(ValueError, match=r"attention must name sizes .* mend: None for the small"):
+    with pytest.raises(ValueError, match=r"attention must name sizes .* try: None for the small"):
         UNetConfig(image_size=32, attention=(7,))
     with pytest.raises(ValueError, match="config must be a UNetConfig, got dict"):
         UNet({"image_size": 28})
@@ -261,15 +258,15 @@ def test_by_default_the_smallest_map_attends():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: MLP(2.0), "dim must be an integer >= 1, got 2.0; mend: 2"),
+        (lambda: MLP(2.0), "dim must be an integer >= 1, got 2.0$"),
         (lambda: MLP(0), "dim must be an integer >= 1, got 0"),
-        (lambda: MLP("2"), "dim must be an integer >= 1, got '2'; mend: 2"),
-        (lambda: MLP(2, width=7), "width must be even, got 7; mend: 8"),
+        (lambda: MLP("2"), "dim must be an integer >= 1, got '2'$"),
+        (lambda: MLP(2, width=7), "width must be even, got 7; try: 8"),
         (lambda: MLP(2, depth=0), "depth must be an integer >= 1, got 0"),
         (lambda: MLP(2, num_classes=-1), "num_classes must be None or an integer >= 1, got -1"),
         (lambda: MLP(2, num_classes=0), "num_classes must be None or an integer >= 1, got 0"),
-        (lambda: MLP(2, num_classes=3.0), "num_classes must be None .* got 3.0; mend: 3"),
-        (lambda: Conditioning(3), "dim must be even, got 3; mend: 4"),
+        (lambda: MLP(2, num_classes=3.0), "num_classes must be None .* got 3.0$"),
+        (lambda: Conditioning(3), "dim must be even, got 3; try: 4"),
         (lambda: Conditioning(4, num_classes=-1), "num_classes must be None or an integer >= 1"),
     ],
 )
@@ -287,10 +284,8 @@ def test_wrong_input_is_refused_by_name(pair):
         ("xt", (xt.half(), t, y)),
         ("xt", (xt.double(), t, y)),
         ("xt", ((xt * 100).to(torch.uint8), t, y)),
-        ("xt", (xt * math.nan, t, y)),
         ("t", (xt, t.float(), y)),
         ("t", (xt, t[:2], y)),
-        ("t", (xt, -t, y)),
         ("t", (xt, None, y)),
         ("t", (xt, True, y)),
         ("t", (xt, t[None], y)),
@@ -311,10 +306,10 @@ def test_numpys_integers_are_steps_and_classes(pair):
 
 
 @pytest.mark.parametrize("name", ["t", "y"])
-def test_a_list_of_steps_or_classes_is_told_the_mend(pair, name):
+def test_a_list_of_steps_or_classes_is_told_what_to_try(pair, name):
     net, (xt, t, y) = pair
     given = {"t": t, "y": y} | {name: [0, 1, 2]}
-    with pytest.raises(ValueError, match=rf"^{name} must .* mend: torch.tensor\({name}\)"):
+    with pytest.raises(ValueError, match=rf"^{name} must .* try: torch.tensor\({name}\)"):
         net(xt, **given)
 
 
@@ -355,7 +350,7 @@ def test_fuzz_right_answer_or_value_error(data):
         assert refused in {"xt", "t", "y"}
         return
     assert out.shape == xt.shape
-    assert torch.isfinite(out).all()
+    assert torch.isfinite(out).all() or not torch.isfinite(xt).all()
 
 
 FUZZED = awake(UNet(replace(SMALL, blocks=1)))
@@ -367,99 +362,6 @@ def test_strided_input_gives_the_same():
     strided = xt.repeat_interleave(2, dim=3)[..., ::2]
     assert not strided.is_contiguous()
     torch.testing.assert_close(net(strided, t, y), net(xt, t, y))
-
-
-def test_eps_from_v_is_the_textbook_conversion():
-    schedule, net = cosine_schedule(1000), make_net().double()
-    wrapped, (xt, t, y) = EpsFromV(net, schedule.alpha_bar), make_input()
-    xt = xt.double()
-    bar = schedule.alpha_bar[t].view(-1, 1, 1, 1)
-    eps_hat, v_hat = wrapped(xt, t, y), net(xt, t, y)
-    # v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, appendix D)
-    x0_hat = (xt - (1 - bar).sqrt() * eps_hat) / bar.sqrt()
-    torch.testing.assert_close(
-        bar.sqrt() * eps_hat - (1 - bar).sqrt() * x0_hat, v_hat, rtol=1e-4, atol=1e-5
-    )
-    torch.testing.assert_close(wrapped(xt, 40, y), wrapped(xt, torch.tensor([40] * 3), y))
-
-
-def test_eps_from_v_keeps_x0_hat_tame_where_all_is_noise():
-    schedule = cosine_schedule(1000)
-    wrapped, (xt, _, y) = EpsFromV(make_net(), schedule.alpha_bar), make_input()
-    bar = schedule.alpha_bar[1000]
-    v_hat = wrapped.net(xt, 1000, y)
-    x0_hat = (xt.double() - (1 - bar).sqrt() * wrapped(xt, 1000, y).double()) / bar.sqrt()
-    # x0_hat = sqrt(alpha_bar) xt - sqrt(1 - alpha_bar) v_hat; float32 leaves about 0.003 of it
-    assert (x0_hat + v_hat).abs().max() < 0.01
-
-
-def test_eps_from_v_refuses_steps_beyond_the_schedule():
-    wrapped, (xt, t, y) = EpsFromV(make_net(), cosine_schedule(100).alpha_bar), make_input()
-    with pytest.raises(ValueError, match=r"^t must be in 0..100, got values from 1 to 900"):
-        wrapped(xt, t, y)
-    with pytest.raises(ValueError, match=r"^xt must have shape"):
-        wrapped(xt[..., 1:], 5, y)
-
-
-class Wave(nn.Module):
-    """A network as others write it: no config, no num_classes, no checks, (xt, t) alone."""
-
-    def forward(self, xt, t):
-        return torch.sin(xt + t.view(-1, *(1,) * (xt.ndim - 1)))
-
-
-SCHEDULE = cosine_schedule(100)
-
-
-@pytest.mark.parametrize("net", [Wave(), MLP(2, width=8, num_classes=3)], ids=["own", "mlp"])
-@pytest.mark.parametrize("wrap", [EpsFromV, EpsFromX0])
-@pytest.mark.parametrize("given", [SCHEDULE, SCHEDULE.alpha_bar], ids=["schedule", "table"])
-def test_any_network_may_predict_v_or_x0_inside(net, wrap, given):
-    wrapped, xt = wrap(net, given), torch.randn(4, 2)
-    t = torch.tensor([1, 7, 50, 100])
-    from_v = (eps_from_v, x0_from_v), (eps_from_x0, lambda x0, xt, t, schedule: x0)
-    to_eps, to_x0 = from_v[wrap is EpsFromX0]
-    answer = net(xt, t)
-    torch.testing.assert_close(
-        wrapped(xt, t), to_eps(answer, xt, t, schedule=SCHEDULE), rtol=1e-4, atol=1e-4
-    )
-    torch.testing.assert_close(wrapped.x0_hat(xt, t), to_x0(answer, xt, t, schedule=SCHEDULE))
-    assert wrapped.num_classes == getattr(net, "num_classes", None)
-
-
-@pytest.mark.parametrize("wrap", [EpsFromV, EpsFromX0])
-def test_the_oracle_seen_through_v_or_x0_is_the_oracle(wrap):
-    law = GaussianMixture([0.3, 0.7], [[-1.5, 0.0], [1.0, 0.5]], [0.25, 0.35])
-    oracle = MixtureOracle(law, schedule=SCHEDULE)
-    v = lambda xt, t: v_from_x0(oracle.x0_hat(xt, t), xt, t, schedule=SCHEDULE)  # noqa: E731
-    wrapped = wrap(oracle.x0_hat if wrap is EpsFromX0 else v, SCHEDULE).double()
-    xt = torch.randn(4, 2, dtype=torch.float64)
-    for t in (1, 30, 100):
-        torch.testing.assert_close(wrapped(xt, t), oracle(xt, t), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(
-            wrapped.x0_hat(xt, t), oracle.x0_hat(xt, t), rtol=1e-5, atol=1e-5
-        )
-
-
-@pytest.mark.parametrize(("wrap", "low"), [(EpsFromV, 0), (EpsFromX0, 1)])
-def test_a_wrapped_network_refuses_a_wrong_t_and_a_wrong_answer_by_name(wrap, low):
-    wrapped, xt = wrap(Wave(), SCHEDULE), torch.randn(4, 2)
-    for t in (-1, low - 1, 101, 5.0, True, None, [1, 2, 3, 4], torch.ones(4), torch.ones(3).long()):
-        for ask in (wrapped, wrapped.x0_hat):
-            with pytest.raises(ValueError, match=r"^t must"):
-                ask(xt, t)
-    assert wrapped(xt[:0], 5).shape == (0, 2)
-    assert torch.equal(wrapped(xt, np.int64(5)), wrapped(xt, 5))
-    with pytest.raises(ValueError, match=r"^net must answer in the shape of xt, \(4, 2\), got \(4"):
-        wrap(lambda xt, t: xt[:, :1], SCHEDULE)(xt, 5)
-    for table in (100, None, cosine_schedule, SCHEDULE.beta, torch.ones(2, 2)):
-        with pytest.raises(ValueError, match=r"^alpha_bar must be a NoiseSchedule"):
-            wrap(Wave(), table)
-
-
-def test_tables_of_eps_from_v_are_no_weights():
-    wrapped = EpsFromV(make_net(), cosine_schedule(100).alpha_bar)
-    assert set(wrapped.state_dict()) == {f"net.{k}" for k in wrapped.net.state_dict()}
 
 
 def test_attention_refuses_heads_that_do_not_share_the_channels():

@@ -21,7 +21,7 @@ WORKER = """
     import torch
     from accelerate import Accelerator
     from dmlib.training.batches import shuffled
-    from dmlib.models import UNet, UNetConfig
+    from dmlib.models import UNet, UNetConfig, predicts_eps
     from dmlib.schedules import cosine_schedule
     from dmlib.training.config import TrainConfig
     from dmlib.training.loop import Training
@@ -36,8 +36,7 @@ WORKER = """
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == int(sys.argv[2])
     training = Training(
-        UNet(config).double(),
-        schedule=cosine_schedule(50),
+        predicts_eps(UNet(config).double(), cosine_schedule(50)),
         config=TrainConfig(steps=6, warmup=2, label_dropout=0.3, accumulation=int(sys.argv[3])),
         accelerator=accelerator,
     )
@@ -157,7 +156,7 @@ def test_command_runs_under_a_launcher(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "dmlib.training"]
-    command += ["--preset", "smoke", "--steps", "2", "--device", "cpu", "--folder", "run"]
+    command += ["--recipe", "smoke", "--steps", "2", "--device", "cpu", "--folder", "run"]
     run = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240, cwd=tmp_path
     )

@@ -20,16 +20,17 @@ import torch
 from torch import nn
 
 from dmlib import checkpoint
-from dmlib.models import MLP, UNet, UNetConfig
-from dmlib.schedules import cosine_schedule, linear_schedule
+from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.schedules import cosine_schedule, linear_schedule, zero_terminal_snr
 from dmlib.training import resume
 from dmlib.training.__main__ import main
 from dmlib.training.batches import shuffled
 from dmlib.training.config import TrainConfig
-from dmlib.training.device import fast_bfloat16, fast_layout
+from dmlib.training.device import OneDevice, dtype_of, fast_bfloat16, fast_layout
 from dmlib.training.log import RunLog, read_log
-from dmlib.training.loop import Diverged, OneDevice, Record, Training
+from dmlib.training.loop import Diverged, Training
 from dmlib.training.recipes import SMOKE
+from dmlib.training.record import Numbers, Record
 
 SCHEDULE = cosine_schedule(50)
 TINY = UNetConfig(
@@ -47,7 +48,7 @@ def make_training(steps: int = 12, *, net: nn.Module | None = None, **changes) -
     torch.manual_seed(0)
     config = TrainConfig(**{"steps": steps, "warmup": 3, "ema_decay": 0.9, **changes})
     net = net or UNet(TINY).to(memory_format=torch.channels_last)
-    return Training(net, schedule=SCHEDULE, config=config)
+    return Training(predicts_eps(net, SCHEDULE), config=config)
 
 
 def batches(start: int = 0, size: int = 8):
@@ -77,11 +78,11 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 def test_record_comes_after_the_optimizers_step():
     training = make_training()
-    before = training.net.stem.weight.clone()
+    before = training.net.net.stem.weight.clone()
     run = training.run(batches())
     for step in (1, 2, 3):
         assert next(run).step == training.step == step
-    assert not torch.equal(before, training.net.stem.weight)
+    assert not torch.equal(before, training.net.net.stem.weight)
 
 
 def test_loop_stopped_and_called_again_equals_one_loop():
@@ -111,7 +112,8 @@ def test_training_lowers_the_loss():
 
 
 def test_trained_net_agrees_with_the_exact_denoiser():
-    from dmlib.oracle import GaussianMixture, MixtureOracle
+    from dmlib.mixture import GaussianMixture
+    from dmlib.oracle import MixtureOracle
 
     schedule = linear_schedule(100, beta_1=1e-3, beta_T=0.1)
     mixture = GaussianMixture(
@@ -121,7 +123,7 @@ def test_trained_net_agrees_with_the_exact_denoiser():
     torch.manual_seed(0)
     net = MLP(1, width=64, depth=2)
     config = TrainConfig(steps=700, warmup=20, learning_rate=4e-3, ema_decay=0.98)
-    training = Training(net, schedule=schedule, config=config)
+    training = Training(predicts_eps(net, schedule), config=config)
     data = ((mixture.sample(512, generator=g).float(), None) for _ in range(700))
     for _ in training.run(data):
         pass
@@ -132,7 +134,8 @@ def test_trained_net_agrees_with_the_exact_denoiser():
         eps = torch.randn(x0.shape, generator=g, dtype=torch.float64)
         xt = bar.sqrt() * x0 + (1 - bar).sqrt() * eps
         with torch.no_grad():
-            apart = (training.ema.net(xt.float(), t) - oracle(xt, t)).square().mean()
+            eps_hat = training.ema.net(xt.float(), t).eps_hat
+        apart = (eps_hat - oracle(xt, t).eps_hat).square().mean()
         assert apart < 0.02, t
 
 
@@ -205,7 +208,7 @@ def test_average_follows_the_step_just_taken():
     next(training.run(points()))
     assert spy.w.item() != 1
     expected = 2 / 11 * 1.0 + 9 / 11 * spy.w.item()  # d_1 = (1 + 1) / (10 + 1)
-    assert training.ema.net.w.item() == pytest.approx(expected, rel=1e-12)
+    assert training.ema.net.net.w.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_gradient_is_cut_and_its_norm_recorded_before():
@@ -252,12 +255,12 @@ def test_nan_stops_before_it_reaches_the_weights():
     training = make_training(net=spy)
     run = training.run(points())
     next(run)
-    kept, averaged = spy.w.item(), training.ema.net.w.item()
+    kept, averaged = spy.w.item(), training.ema.net.net.w.item()
     with torch.no_grad():
         spy.register_forward_hook(lambda *a: a[2] * math.nan)
     with pytest.raises(Diverged, match="step 2: loss nan"):
         next(run)
-    assert (spy.w.item(), training.ema.net.w.item(), training.step) == (kept, averaged, 1)
+    assert (spy.w.item(), training.ema.net.net.w.item(), training.step) == (kept, averaged, 1)
 
 
 def test_weighting_v_is_the_squared_error_of_v():
@@ -284,51 +287,57 @@ def test_weighting_v_is_the_squared_error_of_v():
     assert plain[1].record.loss == weighted[1].record.loss
 
 
-def test_weighting_v_needs_signal_at_the_end():
-    from dmlib.schedules import zero_terminal_snr
+@pytest.mark.parametrize("weighting", ["simple", "v"])
+def test_a_network_that_predicts_v_is_trained_at_zero_terminal_snr(weighting):
+    """What it says of x_T, which is all noise, is the mean of the data: v = -E x_0."""
+    schedule = zero_terminal_snr(cosine_schedule(20))
+    g = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    config = TrainConfig(
+        steps=400, warmup=20, learning_rate=4e-3, ema_decay=0.98, weighting=weighting
+    )
+    training = Training(predicts_v(MLP(1, width=32, depth=2), schedule), config=config)
+    data = ((0.5 + 0.3 * torch.randn((256, 1), generator=g), None) for _ in range(400))
+    records = list(training.run(data))
+    assert all(math.isfinite(r.loss) for r in records)
+    assert records[-1].bucket_loss[-1] < records[-1].bucket_loss[0]  # the noise is x_t itself
+    xT = torch.randn((1000, 1), generator=g)
+    guess = training.ema.net(xT, 20)
+    assert torch.equal(guess.eps_hat, xT)
+    if weighting == "v":  # L_simple has nothing to say of x_0 where x_t is all noise
+        assert abs(guess.x0_hat.mean() - 0.5) < 0.1
 
-    config = TrainConfig(steps=1, weighting="v")
-    with pytest.raises(ValueError, match="needs a schedule with alpha_bar_T > 0"):
-        Training(Spy(), schedule=zero_terminal_snr(SCHEDULE), config=config)
+
+def test_what_is_trained_is_a_denoiser_and_stays_one():
+    training = make_training(1)
+    for net in (training.net, training.ema.net):
+        assert isinstance(net, NetDenoiser)
+        assert net.path is training.schedule or net.path.T == training.schedule.T
 
 
-def test_bfloat16_computes_small_and_keeps_float32(monkeypatch):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: True)
-    training = make_training(bfloat16=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_network_computes_in_the_precision_and_keeps_float32(dtype):
+    training = make_training(precision=str(dtype).removeprefix("torch."))
     seen = []
-    training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
+    training.net.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
     next(training.run(batches()))
-    assert seen == [torch.bfloat16]
+    assert seen == [dtype]
     assert {p.dtype for p in training.net.parameters()} == {torch.float32}
 
 
-def test_bfloat16_is_left_out_where_the_device_imitates_it(monkeypatch):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: False)
-    training = make_training(bfloat16=True)
-    seen = []
-    training.net.head.register_forward_hook(lambda *a: seen.append(a[2].dtype))
-    next(training.run(batches()))
-    assert seen == [torch.float32]
-
-
-def test_images_reach_the_network_in_the_fast_layout(monkeypatch):
-    for fast, layout in ((True, torch.contiguous_format), (False, torch.channels_last)):
-        monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device, fast=fast: fast)
-        training = make_training(bfloat16=True)
-        seen = []
-        training.net.register_forward_pre_hook(lambda net, args, seen=seen: seen.append(args[0]))
-        next(training.run(batches()))
-        assert seen[0].is_contiguous(memory_format=layout)
-        assert fast_layout("cpu", bfloat16=fast) is layout
-    assert fast_layout("cuda", bfloat16=True) is torch.channels_last
-
-
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_network_in_channels_last_follows_the_layout(monkeypatch, fast):
-    monkeypatch.setattr("dmlib.training.loop.fast_bfloat16", lambda device: fast)
-    training = make_training(bfloat16=True)
+def test_images_and_weights_lie_in_the_fast_layout(monkeypatch, fast):
+    monkeypatch.setattr("dmlib.training.device.fast_bfloat16", lambda device: fast)
+    layout = torch.contiguous_format if fast else torch.channels_last
+    training = make_training(precision="auto")
+    seen = []
+    training.net.register_forward_pre_hook(lambda net, args: seen.append(args[0]))
+    next(training.run(batches()))
+    assert seen[0].is_contiguous(memory_format=layout)
+    assert fast_layout("cpu", training.dtype) is layout
+    assert fast_layout("cuda", training.dtype) is torch.channels_last
     for net in (training.net, training.ema.net):
-        weight = net.middle[0].block.conv_1.weight  # (C, C, 3, 3): the two orders differ
+        weight = net.net.middle[0].block.conv_1.weight  # (C, C, 3, 3): the two orders differ
         assert weight.is_contiguous() == fast
 
 
@@ -346,10 +355,26 @@ def test_a_torch_that_cannot_tell_counts_as_without_bfloat16(monkeypatch):
     assert not fast_bfloat16("meta")
 
 
-@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
-def test_gpus_before_ampere_imitate_bfloat16(monkeypatch, capability, fast):
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [
+        ((6, 1), torch.float32),
+        ((7, 0), torch.float16),
+        ((7, 5), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((9, 0), torch.bfloat16),
+    ],
+)
+def test_a_gpu_computes_in_what_it_has_units_for(monkeypatch, capability, dtype):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert fast_bfloat16("cuda") == fast
+    assert dtype_of("auto", "cuda") is dtype
+    assert dtype_of("float32", "cuda") is torch.float32
+
+
+def test_float16_is_refused_where_nobody_scales():
+    with pytest.raises(ValueError, match=r'^precision "float16" must be on cpu or cuda, got .*mps'):
+        dtype_of("float16", "mps")
+    assert dtype_of("auto", "mps") is torch.float32
 
 
 def test_wrong_batches_are_refused():
@@ -374,10 +399,10 @@ class Answering(nn.Module):
 @pytest.mark.parametrize(
     ("shape", "change", "got"),
     [
-        ((8, 1), lambda h: h.squeeze(-1), r"a tensor \(8,\)"),
-        ((8, 1, 6, 6), lambda h: h[:, 0], r"a tensor \(8, 6, 6\)"),
-        ((8, 3, 6, 6), lambda h: h[:, :1], r"a tensor \(8, 1, 6, 6\)"),
-        ((8, 3, 6, 6), lambda h: (h, None), "tuple of 2"),
+        ((8, 1), lambda h: h.squeeze(-1), r"\(8,\)"),
+        ((8, 1, 6, 6), lambda h: h[:, 0], r"\(8, 6, 6\)"),
+        ((8, 3, 6, 6), lambda h: h[:, :1], r"\(8, 1, 6, 6\)"),
+        ((8, 3, 6, 6), lambda h: (h, None), "tuple"),
     ],
     ids=["points without their axis", "images without channel", "one channel of three", "tuple"],
 )
@@ -396,9 +421,9 @@ X0 = torch.zeros(4, 1, 8, 8)
     ("batch", "message"),
     [
         (X0, r"^batches must yield pairs \(x0, y\), got a tensor \(4, 1, 8, 8\)"),
-        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; mend: yield \(x0, None\)"),
+        ([X0], r"^batches must yield pairs \(x0, y\), got list of 1; try: yield \(x0, None\)"),
         ((X0.numpy(), None), r"^x0 must be a torch.Tensor, got ndarray"),
-        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; mend: x0.f"),
+        ((X0.to(torch.uint8), None), r"^x0 must be floating point .* got torch.uint8; try: x0.f"),
         ((X0[0, 0, 0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(8,\)"),
         ((X0[:0], None), r"^x0 must have shape \(B, ...\) with B >= 1, got \(0, 1, 8, 8\)"),
         ((X0, [0, 1, 2, 0]), r"^y must be an int64 tensor \(4,\) or None, got list of 4"),
@@ -428,7 +453,7 @@ def test_a_data_loader_feeds_a_training():
     ("change", "message"),
     [
         ({"gradient_accumulation_steps": 4}, r"steps = 1, got 4.*TrainConfig\(accumulation=4\)"),
-        ({"mixed_precision": "fp16"}, r'"bf16", got .fp16.*TrainConfig\(bfloat16=True\)'),
+        ({"mixed_precision": "fp16"}, r'"bf16", got .fp16.*TrainConfig\(precision="float16"\)'),
     ],
 )
 def test_an_accelerator_that_scales_by_itself_is_refused(change, message):
@@ -436,12 +461,15 @@ def test_an_accelerator_that_scales_by_itself_is_refused(change, message):
     for name, value in change.items():
         setattr(accelerator, name, value)
     with pytest.raises(ValueError, match=f"^accelerator must have .*{message}"):
-        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
+        Training(
+            predicts_eps(Spy(), SCHEDULE), config=TrainConfig(steps=1), accelerator=accelerator
+        )
 
 
-def test_a_schedule_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"^schedule must be"):
-        Training(Spy(), schedule=1000, config=TrainConfig(steps=1))
+@pytest.mark.parametrize("plain", [Spy(), lambda xt, t: xt, None], ids=["net", "function", "None"])
+def test_a_plain_network_is_refused_for_it_has_no_path(plain):
+    with pytest.raises(ValueError, match=r"^denoiser must be one, .*try: predicts_v\(net, sched"):
+        Training(plain, config=TrainConfig(steps=1))
 
 
 def test_an_accelerators_own_settings_are_what_is_looked_at():
@@ -449,9 +477,11 @@ def test_an_accelerators_own_settings_are_what_is_looked_at():
 
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
     with pytest.raises(ValueError, match=r"^accelerator must have gradient_accumulation_steps = 1"):
-        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator=accelerator)
-    with pytest.raises(ValueError, match=r"^accelerator must be .*mend: OneDevice\('cpu'\)"):
-        Training(Spy(), schedule=SCHEDULE, config=TrainConfig(steps=1), accelerator="cpu")
+        Training(
+            predicts_eps(Spy(), SCHEDULE), config=TrainConfig(steps=1), accelerator=accelerator
+        )
+    with pytest.raises(ValueError, match=r"^accelerator must be .*try: OneDevice\('cpu'\)"):
+        Training(predicts_eps(Spy(), SCHEDULE), config=TrainConfig(steps=1), accelerator="cpu")
 
 
 # The batches
@@ -503,7 +533,7 @@ def test_wrong_batch_sizes_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; mend: torch.as_t"),
+        ({"images": X0.numpy()}, r"^images must be a torch.Tensor, got ndarray; try: torch.as_t"),
         ({"images": [1, 2, 3]}, r"^images must be a torch.Tensor, got list"),
         ({"images": X0.to(torch.int16)}, r"^images must be uint8 or floating point, got torch.int"),
         ({"images": X0[:0]}, r"^images must have shape \(N, ...\) with N >= 1, got \(0, 1, 8, 8\)"),
@@ -599,7 +629,8 @@ def log_lines(*steps: int) -> list[str]:
 
 
 def a_record(step: int) -> Record:
-    return Record(step, 0.5, (0.5,), 1.0, 0.1, images=8, seconds=1.0)
+    numbers = Numbers(torch.tensor(1.0), torch.tensor([[4.0], [8.0]]))
+    return Record(step, 0.1, images=8, seconds=1.0, numbers=numbers)
 
 
 def test_lines_that_a_crash_undid_are_dropped_with_the_first_new_one(tmp_path):
@@ -610,7 +641,7 @@ def test_lines_that_a_crash_undid_are_dropped_with_the_first_new_one(tmp_path):
     assert path.read_text() == before  # a training that does not begin changes nothing
     assert log.before == 5.0
     for step in (51, 52):
-        log.add(a_record(step), None)
+        log.add(a_record(step))
     written = path.read_text().splitlines(keepends=True)
     assert written[:2] == lines[:2]
     assert [json.loads(x)["step"] for x in written] == [25, 50, 51, 52]
@@ -633,7 +664,7 @@ def test_lines_that_cannot_be_read_are_passed_over(tmp_path):
 
 @pytest.mark.slow
 def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, capsys):
-    folder = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    folder = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*folder, "--steps", "2"]) == 0
     assert main([*folder, "--steps", "4"]) == 0
     out = capsys.readouterr().out
@@ -645,7 +676,7 @@ def test_command_trains_stops_goes_on_and_leaves_weights_with_a_card(tmp_path, c
     net, card = checkpoint.load_unet(tmp_path / "weights.safetensors")
     found, _ = checkpoint.latest(tmp_path)
     assert found is not None
-    for name, x in net.state_dict().items():
+    for name, x in net.state_dict().items():  # of the denoiser, with net. in front
         assert torch.equal(x, found.tensors[f"ema.{name}"])
     assert card["steps"] == 4
     assert card["recipe"]["net"] == json.loads(json.dumps(card["config"]))
@@ -670,7 +701,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
         raise trouble
 
     monkeypatch.setattr(Training, "run", troubled)
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"]
     assert main([*command, "--steps", "5"]) == code
     assert sentence in capsys.readouterr().out
     found, _ = checkpoint.latest(tmp_path)
@@ -680,9 +711,9 @@ def test_trouble_ends_with_a_sentence_that_helps(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "foo"], "argument --preset: invalid choice: 'foo'"),
+        (["--recipe", "foo"], "argument --recipe: invalid choice: 'foo'"),
         (["--steps", "0"], "error: steps must be "),
-        (["--batch-size", "0"], "batch_size must be >= 1, got 0"),
+        (["--batch-size", "0"], "batch_size must be an integer >= 1, got 0"),
         (["--batch-size", "4000"], "batch_size must be in 1..2000 (the data), got 4000"),
         (["--accumulation", "0"], "error: accumulation must be "),
         (["--device", "gpu"], "argument --device: cannot compute on 'gpu': "),
@@ -691,7 +722,7 @@ def test_trouble_ends_with_a_sentence_that_helps(
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
 def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
-    command = ["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
+    command = ["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu", *arguments]
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
@@ -704,10 +735,10 @@ def test_wrong_arguments_get_a_usage_line(tmp_path, capsys, arguments, message):
 def test_another_runs_folder_gets_a_usage_line(tmp_path, capsys):
     checkpoint.save(tmp_path, *resume.state(make_training()), step=0)
     with pytest.raises(SystemExit):
-        main(["--preset", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
+        main(["--recipe", "smoke", "--folder", str(tmp_path), "--device", "cpu"])
     assert "step_000000000.safetensors: trained with the schedule" in capsys.readouterr().err
 
 
 def test_restore_refuses_a_path_and_says_how_to_read_it(tmp_path):
-    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; mend: dmlib\.ch"):
+    with pytest.raises(ValueError, match=r"must be a Checkpoint, got \w+Path; try: dmlib\.ch"):
         resume.restore(make_training(), tmp_path)

@@ -80,7 +80,7 @@ def _is_foreign(script) -> bool:
     )
 
 
-def mend_page(app, pagename, templatename, context, doctree) -> None:
+def fix_page(app, pagename, templatename, context, doctree) -> None:
     """Drop what the pages must not load and set the buttons right."""
     context["script_files"] = [s for s in context["script_files"] if not _is_foreign(s)]
     context["css_files"] = [s for s in context["css_files"] if "thebe" not in str(s)]
@@ -138,6 +138,6 @@ def setup(app) -> dict:
     """Register with Sphinx."""
     app.config.templates_path.insert(0, str(ROOT / "tools" / "build" / "templates"))
     app.connect("config-inited", set_options, priority=900)
-    app.connect("html-page-context", mend_page, priority=900)
+    app.connect("html-page-context", fix_page, priority=900)
     app.connect("build-finished", finish, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,7 +31,7 @@ from dmlib.book import rounding
 from dmlib.book.rounding import rounded, to_eight_bits
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
-from dmlib.models import EpsFromV
+from dmlib.models import NetDenoiser
 
 RUNTIME = Path(__file__).resolve().parents[2] / "book" / "_static" / "ort"
 BITS = 8  # tests/test_export.py and the page's comparison show that samples do not suffer
@@ -41,7 +41,7 @@ PROOF = "proof.f32"
 
 def inner(net: nn.Module) -> tuple[nn.Module, str]:
     """The network that is exported, and what it predicts: "v" or "eps"."""
-    return (net.net, "v") if isinstance(net, EpsFromV) else (net, "eps")
+    return (net.net, net.predicts) if isinstance(net, NetDenoiser) else (net, "eps")
 
 
 def to_onnx(net: nn.Module) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from dmlib.data import fashion_mnist
 from dmlib.training.batches import shuffled
 from dmlib.training.config import TrainConfig
 from dmlib.training.loop import Batch, Training
-from dmlib.training.recipes import SMOKE, Preset
+from dmlib.training.recipes import SMOKE, Recipe
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs" / "gallery"
@@ -43,7 +43,7 @@ class Fault:
         spoil: done to the fresh network.
     """
 
-    recipe: Preset = RECIPE
+    recipe: Recipe = RECIPE
     scale: Callable[[Tensor], Tensor] = lambda x0: x0
     spoil: Callable[[nn.Module], None] = lambda net: None
 
@@ -61,7 +61,7 @@ def kill_top_skip(net: nn.Module) -> None:
     joint.register_forward_pre_hook(without_skip)
 
 
-def with_train(**changes: object) -> Preset:
+def with_train(**changes: object) -> Recipe:
     """The gallery's recipe with other numbers for training."""
     return replace(RECIPE, train=replace(RECIPE.train, **changes))
 
@@ -80,7 +80,7 @@ def make_net(fault: Fault) -> nn.Module:
     """The untrained network, always the same one, with the fault built in."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = fault.recipe.make_net()
+        net = fault.recipe.make_denoiser()
     fault.spoil(net)
     return net
 
@@ -97,7 +97,7 @@ def train(name: str) -> None:
     """Train one network and keep weights, average and curves in runs/gallery."""
     fault = TRAININGS[name]
     recipe = fault.recipe
-    training = Training(make_net(fault), schedule=recipe.make_schedule(), config=recipe.train)
+    training = Training(make_net(fault), config=recipe.train)
     start, records = time.process_time(), []
     for record in training.run(data(fault)):
         records.append(record)

@@ -28,9 +28,8 @@ from dmlib.checkpoint import load_shipped
 from dmlib.data import fashion_sample, to_unit
 from dmlib.guidance import conditioned
 from dmlib.metrics import Features, features_of, frechet_distance, frechet_spread
-from dmlib.models import EpsFromV
+from dmlib.models import NetDenoiser, predicts_eps, predicts_v
 from dmlib.sampling import clipped, generate
-from dmlib.schedules import cosine_schedule
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "export.json"
 
@@ -57,21 +56,21 @@ class Exported(nn.Module):
         return torch.from_numpy(self.session.run(None, feeds)[0])
 
 
-def exported(net: nn.Module, proto: onnx.ModelProto, *, bits: int) -> nn.Module:
-    """What the browser computes with `bits` a weight, as a network that answers eps_hat."""
+def exported(net: NetDenoiser, proto: onnx.ModelProto, *, bits: int) -> NetDenoiser:
+    """What the browser computes with `bits` a weight, as a denoiser on the network's path."""
     inside, predicts = inner(net)
     twin = Exported(narrowed(proto, inside, bits=bits), inside)
-    return EpsFromV(twin, cosine_schedule(1000).alpha_bar) if predicts == "v" else twin
+    return (predicts_v if predicts == "v" else predicts_eps)(twin, net.path)
 
 
 def images(net: nn.Module, *, n: int, steps: int) -> Tensor:
     """n images of all classes in turn, (n, 1, 28, 28), from the same noise for every net."""
     noise = torch.randn(n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    y, schedule = torch.arange(n) % 10, cosine_schedule(1000)
+    y = torch.arange(n) % 10
     made = []
     for xT, labels in zip(noise.split(50), y.split(50), strict=True):
-        denoiser = clipped(conditioned(net, labels), schedule=schedule)
-        made.append(generate(denoiser, xT, schedule=schedule, times=steps))
+        denoiser = clipped(conditioned(net, labels))
+        made.append(generate(denoiser, xT, times=steps))
     return torch.cat(made).clamp(-1, 1)
 
 

@@ -15,8 +15,8 @@ import torch
 from dmlib.book import plotting
 from dmlib.checkpoint import load_shipped
 from dmlib.guidance import conditioned
-from dmlib.sampling import clipped, ddim, sample
-from dmlib.schedules import cosine_schedule
+from dmlib.sampling import clipped, sample
+from dmlib.steps import ddim
 
 OUT = Path(__file__).parents[2] / "book" / "_static" / "cover.png"
 CLASSES = (9, 3, 8, 7)  # ankle boot, dress, bag, sneaker
@@ -27,11 +27,10 @@ TIMES = (1000, 800, 600, 450, 300, 200, 100, 0)
 def main() -> None:
     """Sample one garment of each class and draw its way from noise."""
     net, card = load_shipped()
-    schedule = cosine_schedule(card["T"])
-    denoiser = clipped(conditioned(net, torch.tensor(CLASSES)), schedule=schedule)
+    denoiser = clipped(conditioned(net, torch.tensor(CLASSES)))
     xT = torch.randn(len(CLASSES), 1, 28, 28, generator=torch.Generator().manual_seed(2))
     times = list(range(card["T"], -1, -25))
-    film = {s.t: s.xt for s in sample(denoiser, xT, schedule=schedule, step=ddim(), times=times)}
+    film = {s.t: s.xt for s in sample(denoiser, xT, step=ddim(), times=times)}
     shown = torch.stack([film[t] for t in TIMES], 1).flatten(0, 1)  # (4 * 8, 1, 28, 28)
     figure, axes = plt.subplots(figsize=(7.2, 3.8))
     plotting.image_grid(axes, shown, columns=len(TIMES), labels=[f"$t$ = {t}" for t in TIMES])

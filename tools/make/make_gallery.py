@@ -26,8 +26,10 @@ from dmlib.book.gallery import GALLERY
 from dmlib.data import to_uint8, to_unit
 from dmlib.guidance import conditioned
 from dmlib.metrics import Features
-from dmlib.sampling import Denoiser, clipped, ddim, ddpm, generate, spaced_times
+from dmlib.parameterization import Denoiser, Guess, guess_from_eps
+from dmlib.sampling import clipped, generate, spaced_times
 from dmlib.schedules import NoiseSchedule, linear_schedule
+from dmlib.steps import Move, ddim, ddpm
 from dmlib.training import model_card
 
 N = 40  # samples of each entry for its numbers; the first 16 are shown
@@ -44,60 +46,61 @@ def right_way(
     net: nn.Module, *, clip: bool = True, schedule: NoiseSchedule = SCHEDULE, steps: int = 50
 ) -> Tensor:
     """DDIM from the noise, the guesses of the picture clipped."""
-    denoiser = conditioned(net, Y)
+    right = conditioned(net, Y)
+
+    def look(xt: Tensor, t: Tensor) -> Guess:
+        return guess_from_eps(right(xt, t).eps_hat, xt, t, schedule=schedule)
+
+    denoiser = right if schedule is SCHEDULE else Denoiser(schedule, look)
     if clip:
-        denoiser = clipped(denoiser, schedule=schedule)
-    return generate(denoiser, noise(), schedule=schedule, step=ddim(), times=steps)
+        denoiser = clipped(denoiser)
+    return generate(denoiser, noise(), step=ddim(), times=steps)
 
 
 def right_ddpm(net: nn.Module, *, variance: str, steps: int) -> Tensor:
     """DDPM as it should be: the other half of the two faults that follow."""
-    return _walk(clipped(conditioned(net, Y), schedule=SCHEDULE), ddpm(variance), steps)
+    return _walk(clipped(conditioned(net, Y)), ddpm(variance), steps)
 
 
 def asked_at(net: nn.Module, times: list[int], shift: Callable[[int], int]) -> Tensor:
     """DDIM over `times`, but at t the network is asked as if it were shift(t)."""
     right = conditioned(net, Y)
 
-    def denoiser(xt: Tensor, t: Tensor) -> Tensor:
-        return right(xt, torch.full_like(t, shift(int(t[0]))))
+    def look(xt: Tensor, t: Tensor) -> Guess:
+        eps_hat = right(xt, torch.full_like(t, shift(int(t[0])))).eps_hat
+        return guess_from_eps(eps_hat, xt, t, schedule=SCHEDULE)
 
-    return generate(
-        clipped(denoiser, schedule=SCHEDULE), noise(), schedule=SCHEDULE, step=ddim(), times=times
-    )
+    return generate(clipped(Denoiser(SCHEDULE, look)), noise(), step=ddim(), times=times)
 
 
 def beta_for_root(net: nn.Module) -> Tensor:
     """DDPM, 250 steps, but the noise is multiplied with sigma^2 where sigma belongs."""
     rule = ddpm()
 
-    def wrong(xt: Tensor, eps_hat: Tensor, noise: Tensor, *, t: int, t_prev: int, schedule):
-        still = torch.zeros_like(xt)
-        mean = rule(xt, eps_hat, still, t=t, t_prev=t_prev, schedule=schedule)
-        bar, bar_prev = schedule.alpha_bar[t], schedule.alpha_bar[t_prev]
+    def wrong(xt: Tensor, guess: Guess, noise: Tensor, move: Move) -> Tensor:
+        mean = rule(xt, guess, torch.zeros_like(xt), move)
+        bar, bar_prev = SCHEDULE.alpha_bar[move.t], SCHEDULE.alpha_bar[move.t_prev]
         beta_tilde = (1 - bar_prev) / (1 - bar) * (1 - bar / bar_prev)  # 0 in the last step
         return mean + beta_tilde.float() * noise  # should be its root
 
-    return _walk(clipped(conditioned(net, Y), schedule=SCHEDULE), wrong, 250)
+    return _walk(clipped(conditioned(net, Y)), wrong, 250)
 
 
 def noise_at_the_end(net: nn.Module) -> Tensor:
     """DDPM, 20 steps, and noise is added in the last one, too."""
     rule = ddpm("beta")
 
-    def wrong(xt: Tensor, eps_hat: Tensor, noise: Tensor, *, t: int, t_prev: int, schedule):
-        x_prev = rule(xt, eps_hat, noise, t=t, t_prev=t_prev, schedule=schedule)
-        alpha = schedule.alpha_bar[t] / schedule.alpha_bar[t_prev]
-        return x_prev + (1 - alpha).sqrt().float() * noise if t_prev == 0 else x_prev
+    def wrong(xt: Tensor, guess: Guess, noise: Tensor, move: Move) -> Tensor:
+        x_prev = rule(xt, guess, noise, move)
+        alpha = SCHEDULE.alpha_bar[move.t] / SCHEDULE.alpha_bar[move.t_prev]
+        return x_prev + (1 - alpha).sqrt().float() * noise if move.t_prev == 0 else x_prev
 
-    return _walk(clipped(conditioned(net, Y), schedule=SCHEDULE), wrong, 20)
+    return _walk(clipped(conditioned(net, Y)), wrong, 20)
 
 
 def _walk(denoiser: Denoiser, rule: Callable, steps: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return generate(
-        denoiser, noise(), schedule=SCHEDULE, step=rule, times=steps, generator=generator
-    )
+    return generate(denoiser, noise(), step=rule, times=steps, generator=generator)
 
 
 def entries() -> Iterator[tuple[str, str, Tensor]]:

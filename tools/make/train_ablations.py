@@ -32,7 +32,7 @@ from dmlib import checkpoint
 from dmlib.data import fashion_mnist, to_unit
 from dmlib.forward import q_sample
 from dmlib.guidance import conditioned
-from dmlib.models import EpsFromV, UNet, UNetConfig
+from dmlib.models import NetDenoiser, UNet, UNetConfig, predicts_v
 from dmlib.sampling import clipped, generate
 from dmlib.schedules import cosine_schedule
 from dmlib.steps import ddim
@@ -59,14 +59,14 @@ VARIANTS: dict[str, tuple[Callable[[UNet], None], int]] = {  # what is done to i
 }
 
 
-def make(name: str) -> EpsFromV:
+def make(name: str) -> NetDenoiser:
     """An untrained variant; the start of the weights depends on its seed alone."""
     change, seed = VARIANTS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = UNet(NET)
         change(net)
-    return EpsFromV(net.to(memory_format=torch.channels_last), cosine_schedule(T).alpha_bar)
+    return predicts_v(net.to(memory_format=torch.channels_last), cosine_schedule(T))
 
 
 def recipe(seed: int, steps: int) -> TrainConfig:
@@ -82,7 +82,7 @@ def path_of(name: str, steps: int) -> Path:
 def train(name: str, steps: int) -> None:
     """Train one variant; its averaged weights and a card go into runs/ablations."""
     seed = VARIANTS[name][1]
-    training = Training(make(name), schedule=cosine_schedule(T), config=recipe(seed, steps))
+    training = Training(make(name), config=recipe(seed, steps))
     images, labels = fashion_mnist("train")
     batches = shuffled(images[:, None], labels, batch_size=BATCH, seed=seed)
     begin, used, losses = time.perf_counter(), time.process_time(), []
@@ -105,7 +105,7 @@ def train(name: str, steps: int) -> None:
     checkpoint.write(path_of(name, steps), training.ema.net.net.state_dict(), card)
 
 
-def trained(name: str, steps: int) -> tuple[EpsFromV, dict]:
+def trained(name: str, steps: int) -> tuple[NetDenoiser, dict]:
     """A variant with the weights that `train` kept, and their card."""
     found = checkpoint.read(path_of(name, steps))
     net = make(name)
@@ -127,18 +127,17 @@ def errors(net: nn.Module, x0: Tensor, y: Tensor) -> np.ndarray:
         eps = torch.randn(x0.shape, generator=generator)
         xt = q_sample(x0, t, eps, schedule=schedule)
         batches = zip(xt.split(100), y.split(100), strict=True)
-        eps_hat = torch.cat([net(a, t, b) for a, b in batches])
+        eps_hat = torch.cat([net(a, t, b).eps_hat for a, b in batches])
         rows.append((eps - eps_hat).square().flatten(1).mean(1).double().numpy())
     return np.stack(rows)  # (times, images)
 
 
 @torch.no_grad()
-def samples(net: EpsFromV) -> np.ndarray:
+def samples(net: NetDenoiser) -> np.ndarray:
     """KEPT images, sample i of class i % 10; the same noise for all nets, DDIM, no guidance."""
-    schedule = cosine_schedule(T)
     xT = torch.randn((KEPT, 1, 28, 28), generator=torch.Generator().manual_seed(1))
-    denoiser = clipped(conditioned(net, torch.arange(KEPT) % 10), schedule=schedule)
-    made = generate(denoiser, xT, schedule=schedule, step=ddim(), times=WALK)[:, 0]
+    denoiser = clipped(conditioned(net, torch.arange(KEPT) % 10))
+    made = generate(denoiser, xT, step=ddim(), times=WALK)[:, 0]
     return ((made.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 

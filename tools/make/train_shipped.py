@@ -1,7 +1,7 @@
 """Train the weights that dmlib ships, or go on, and put them into dmlib/assets with their card.
 
     python tools/make/train_shipped.py [--folder runs/shipped] [--steps N] [--ship-only]
-    python tools/make/train_shipped.py --preset cpu     the record of a run of `cpu`, no weights
+    python tools/make/train_shipped.py --recipe cpu     the record of a run of `cpu`, no weights
 
 Weights are stored as float16; the card says what that changes. The recorded run (curves, and
 grids of samples over time) goes into fashion_run.npz, that of `cpu` into cpu_run.npz.
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from dmlib import checkpoint
-from dmlib.models import EpsFromV, UNet
+from dmlib.models import NetDenoiser
 from dmlib.training import resume
 from dmlib.training.__main__ import main as main_of_training
 from dmlib.training.log import preview, read_log
-from dmlib.training.recipes import SHIPPED, Preset, preset
+from dmlib.training.recipes import CPU, SHIPPED, Recipe
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "dmlib" / "assets"
@@ -36,23 +36,22 @@ ORIGIN = {
 }
 
 
-def averaged(folder: Path) -> tuple[UNet | EpsFromV, dict]:
+def averaged(folder: Path) -> tuple[NetDenoiser, dict]:
     """The averaged network of the newest checkpoint, and that checkpoint's card."""
     found, _ = checkpoint.latest(folder)
     if found is None or found.card.get("kind") != resume.KIND:
         raise SystemExit(f"no checkpoint of a training in {folder}")
-    return resume.load_weights(found.path, SHIPPED.make_net()), found.card
+    return resume.load_weights(found.path, SHIPPED.make_denoiser()), found.card
 
 
 def ship_weights(folder: Path, *, device: str) -> None:
     """fashion_unet.safetensors and its card."""
     net, state = averaged(folder)
-    schedule = SHIPPED.make_schedule()
-    exact = preview(net, schedule).astype(float)
-    inner = net.net if isinstance(net, EpsFromV) else net
+    exact = preview(net).astype(float)
+    inner = net.net
     half = {k: x.half() for k, x in inner.state_dict().items()}
     inner.load_state_dict({k: x.float() for k, x in half.items()})
-    rounded = preview(net, schedule).astype(float)
+    rounded = preview(net).astype(float)
     last = read_log(folder)[-1]
     steps = state["train"]["steps"]
     card = {
@@ -88,7 +87,7 @@ def ship_weights(folder: Path, *, device: str) -> None:
 
 
 def ship_run(
-    folder: Path, what: Preset, *, device: str, points: int = 240, grids: int = 16, each: int = 2
+    folder: Path, what: Recipe, *, device: str, points: int = 240, grids: int = 16, each: int = 2
 ) -> None:
     """The record as arrays only, no pickle, and its card: what the run really did."""
     lines = read_log(folder)
@@ -120,10 +119,10 @@ def ship_run(
     path = ASSETS / ("fashion_run.npz" if what is SHIPPED else f"{what.name}_run.npz")
     np.savez_compressed(path, **arrays)
     card = {
-        "what": f"the recorded run of the preset {what.name}: curves and grids of averaged "
+        "what": f"the recorded run of the recipe {what.name}: curves and grids of averaged "
         "samples from fixed noise, 50 deterministic DDIM steps, no guidance",
         **ORIGIN,
-        "command": f"python tools/make/train_shipped.py --preset {what.name}",
+        "command": f"python tools/make/train_shipped.py --recipe {what.name}",
         "steps": lines[-1][-1]["step"],
         "batch_size": what.batch_size,
         "seconds": lines[-1][-1]["seconds"],
@@ -150,17 +149,17 @@ def revision() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", choices=("shipped", "cpu"), default="shipped")
-    parser.add_argument("--folder", type=Path, help="runs/ and the preset's name")
-    parser.add_argument("--steps", type=int, help="as the preset has it")
+    parser.add_argument("--recipe", choices=("shipped", "cpu"), default="shipped")
+    parser.add_argument("--folder", type=Path, help="runs/ and the recipe's name")
+    parser.add_argument("--steps", type=int, help="as the recipe has it")
     parser.add_argument("--device", default="CPU", help="what it ran on, for the card")
     parser.add_argument("--ship-only", action="store_true", help="of the newest checkpoint")
     args = parser.parse_args()
-    what = preset(args.preset)
+    what = {"shipped": SHIPPED, "cpu": CPU}[args.recipe]
     folder = args.folder or ROOT / "runs" / what.name
     if not args.ship_only:
         steps = args.steps or what.train.steps
-        command = ["--preset", what.name, "--folder", str(folder), "--steps", str(steps)]
+        command = ["--recipe", what.name, "--folder", str(folder), "--steps", str(steps)]
         if code := main_of_training(command):
             return code
     if what is SHIPPED:

@@ -29,10 +29,9 @@ from torch import Tensor, nn
 from dmlib import checkpoint
 from dmlib.data import ground_truth_mixture
 from dmlib.forward import q_sample
-from dmlib.models import MLP, UNet, UNetConfig
+from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v, predicts_x0
 from dmlib.oracle import FiniteOracle, MixtureOracle
-from dmlib.parameterization import eps_from_v, eps_from_x0
-from dmlib.sampling import Denoiser, clipped, generate
+from dmlib.sampling import clipped, generate
 from dmlib.schedules import NoiseSchedule, at, cosine_schedule
 from dmlib.steps import ddim
 from dmlib.training.batches import shuffled
@@ -134,17 +133,6 @@ def load(data: str, target: str) -> tuple[nn.Module, int]:
     return net.eval(), found.card["seconds"]
 
 
-def answering_eps(net: nn.Module, target: str, schedule: NoiseSchedule) -> Denoiser:
-    """Whatever the network says, as eps_hat."""
-    turn = {"eps": None, "x0": eps_from_x0, "v": eps_from_v}[target]
-
-    def denoiser(xt: Tensor, t: Tensor) -> Tensor:
-        value = net(xt, t)
-        return value if turn is None else turn(value, xt, t, schedule=schedule)
-
-    return denoiser
-
-
 @torch.no_grad()
 def toy_excess(net: nn.Module, target: str, schedule: NoiseSchedule) -> list[float]:
     """Mean squared distance from the exact answer, by integration over q(x_t), at each of TIMES."""
@@ -152,7 +140,7 @@ def toy_excess(net: nn.Module, target: str, schedule: NoiseSchedule) -> list[flo
     oracle, errors = MixtureOracle(ground_truth_mixture(), schedule=schedule), []
     for t in TIMES:
         times = torch.full((len(x),), t)
-        exact = value_of(target, oracle.x0_hat(x, t), oracle(x, t), times, schedule)
+        exact = value_of(target, *oracle(x, t), times, schedule)
         square = (net(x.float(), times).double() - exact)[:, 0] ** 2
         weight = toy.diffused(schedule.alpha_bar[t]).log_prob(x).exp()
         errors.append(float(torch.trapezoid(weight * square, x[:, 0])))
@@ -177,7 +165,7 @@ def memory_error(x0: Tensor, schedule: NoiseSchedule) -> list[float]:
     eps, errors = torch.randn(x0.shape, generator=torch.Generator().manual_seed(SEED)), []
     for t in TIMES:
         xt = q_sample(x0, t, eps, schedule=schedule)
-        errors.append(float((oracle.x0_hat(xt, t) - x0).square().mean()))
+        errors.append(float((oracle(xt, t).x0_hat - x0).square().mean()))
         print(f"exact denoiser of the training images, t = {t}: {errors[-1]:.4f}", flush=True)
     return errors
 
@@ -186,10 +174,10 @@ def samples_of(net: nn.Module, target: str, shape: tuple[int, ...]) -> Tensor:
     """DDIM, 50 steps, the same x_T for every target; x0_hat clipped for images only."""
     schedule = cosine_schedule(1000)
     xT = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
-    denoiser = answering_eps(net, target, schedule)
+    denoiser = {"eps": predicts_eps, "x0": predicts_x0, "v": predicts_v}[target](net, schedule)
     if len(shape) == 4:  # without clipping, eps_hat over a tiny sqrt(alpha_bar) ruins the start
-        denoiser = clipped(denoiser, schedule=schedule)
-    return generate(denoiser, xT, schedule=schedule, step=ddim(), times=50)
+        denoiser = clipped(denoiser)
+    return generate(denoiser, xT, step=ddim(), times=50)
 
 
 def ship() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmlib.book.chapters.continuous import quiz as continuous
 from dmlib.book.chapters.forward import quiz as forward
 from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
@@ -18,6 +19,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "reverse": reverse.QUESTIONS,
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
+    "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
     "introduction": "Introduction",
@@ -26,4 +28,5 @@ TITLES: dict[str, str] = {
     "reverse": "Reverse process",
     "unet": "U-Net",
     "training": "Training",
+    "continuous": "One process, three views",
 }

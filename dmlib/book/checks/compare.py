@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmlib.book.checks import picture
 from dmlib.book.checks.verdict import Row
-from dmlib.book.exercises.values import WrongForm, to_tensor
+from dmlib.book.exercises.values import StillDots, WrongForm, to_tensor
 
 # Stated in every verdict. Wide enough for float32, far below any known mistake.
 RTOL = 1e-4
@@ -29,15 +29,53 @@ def to_terms(value: Any, names: tuple[str, ...]) -> Terms:
         missing = [name for name in names if name not in value]
         if missing:
             raise WrongForm(f"The dict must have the keys {listed}; missing: {missing[0]}.")
-        return {name: to_tensor(value[name]) for name in names}
-    if isinstance(value, (tuple, list)) and len(value) == len(names):
-        return {name: to_tensor(v) for name, v in zip(names, value, strict=True)}
+        return _filled({name: value[name] for name in names})
+    rows = isinstance(value, (Tensor, np.ndarray)) and value.ndim and len(value) == len(names)
+    if rows or (isinstance(value, (tuple, list)) and len(value) == len(names)):
+        return _filled(dict(zip(names, value, strict=True)))
     raise WrongForm(f"Return {len(names)} terms, as a dict or in this order: {listed}.")
+
+
+def _filled(terms: dict[str, Any]) -> Terms:
+    """The terms as tensors; where dots are left, or something that is no number, by its name."""
+    dots = [name for name, value in terms.items() if value is ...]
+    if len(dots) == len(terms):
+        raise StillDots("Put your formulas in place of the dots.")
+    if dots:
+        raise StillDots(f"The term {dots[0]} still holds the three dots: put its formula there.")
+    made = {}
+    for name, value in terms.items():
+        try:
+            made[name] = to_tensor(value)
+        except WrongForm as problem:
+            said = str(problem).replace("Your function returned", "it is", 1)
+            raise WrongForm(f"The term {name}: {said}") from None
+    return made
+
+
+def fitted(found: Terms, expected: Terms) -> Terms:
+    """One number in brackets, of shape (1,), is taken for the number that was asked for."""
+    return {
+        name: value.reshape(expected[name].shape)
+        if value.numel() == expected[name].numel() == 1 and value.ndim <= 2
+        else value
+        for name, value in found.items()
+    }
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
     """Same shape, and equal within RTOL of each value plus ATOL_OF_SCALE of the largest one."""
     return found.shape == expected.shape and bool(_close_where(found, expected).all())
+
+
+def coarsely_close(found: Terms, expected: Terms) -> bool:
+    """Whether the terms agree as well as half precision can tell."""
+    return all(
+        found[name].shape == e.shape
+        and bool(torch.isclose(found[name], e, rtol=0.02, atol=0.01 * float(e.abs().max())).all())
+        for name, e in expected.items()
+        if e.numel()
+    )
 
 
 def terms_close(found: Terms, expected: Terms) -> bool:

@@ -62,15 +62,17 @@ def _graded() -> bool:
     return os.environ.get("DMLIB_STRICT_CHECKS", by_nbgrader) == "1"
 
 
-def judge(exercise: Exercise, answer: Any, *, seed: int | None, seconds: float) -> Verdict:
-    """The verdict on an answer, without a record of it."""
+def judge(
+    exercise: Exercise, answer: Any, *, seed: int | None, seconds: float, brief: bool = False
+) -> Verdict:
+    """The verdict on an answer, without a record of it; if brief, without what is wrong."""
     if answer is None or answer is ...:
         return Verdict(
             exercise.id, exercise.title, "not yet", "Put your answer in place of the dots."
         )
     generator = _generator(exercise.id, seed)
     if isinstance(exercise, Function):
-        return judge_function(exercise, answer, generator, seconds)
+        return judge_function(exercise, answer, generator, seconds, brief=brief)
     if isinstance(exercise, Open):
         return judge_open(exercise, answer, generator, seconds)
     if isinstance(exercise, Number):

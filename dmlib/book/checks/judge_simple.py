@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from torch import Generator
 
-from dmlib.book.checks.calling import as_function, is_number
-from dmlib.book.checks.compare import WrongForm, number, to_tensor
-from dmlib.book.checks.judge import LOOPS, failed, too_slow
+from dmlib.book.checks.calling import as_function, changed, copied, is_number
+from dmlib.book.checks.compare import number
+from dmlib.book.checks.judge import LOOPS, failed, spoiled, too_slow
 from dmlib.book.checks.runner import run_limited
 from dmlib.book.checks.verdict import Row, Verdict
 from dmlib.book.exercises.exercise import Number, Open, Quiz, Requirement
+from dmlib.book.exercises.values import WrongForm, to_tensor
 
 
 def judge_number(exercise: Number, answer: Any, seconds: float) -> Verdict:
@@ -40,12 +42,27 @@ def judge_number(exercise: Number, answer: Any, seconds: float) -> Verdict:
     for mistake in exercise.mistakes:
         if abs(value - mistake.wrong()) <= exercise.tolerance:
             return verdict("wrong", f"{number(value)} is not it.", mistake.name, mistake.hint)
-    # The right number is not shown: it would end the exercise.
-    side = "large" if value > exercise.reference() else "small"
-    unclear = not math.isfinite(value)
-    return verdict(
-        "wrong", "Not a finite number." if unclear else f"{number(value)} is too {side}."
-    )
+    if not math.isfinite(value):
+        return verdict("wrong", "Not a finite number.")
+    return verdict("wrong", f"{number(value)} is too {_how_far(value, exercise)}.")
+
+
+def _how_far(value: float, exercise: Number) -> str:
+    """Which way and roughly how far; the right number is not shown, it would end the exercise."""
+    right = exercise.reference()
+    side = "large" if value > right else "small"
+    if value * right <= 0:
+        return f"{side}: even its sign cannot be" if value else f"{side}: it is not 0"
+    ratio = max(value / right, right / value)
+    if abs(value - right) <= 2 * exercise.tolerance:
+        return f"{side}, but only just: compute it with more digits"
+    if ratio < 1.1:
+        return f"{side}, by less than a tenth: look for an off-by-one, or for rounding"
+    if ratio < 3:
+        return f"{side}, by less than a factor of three"
+    if ratio < 30:
+        return f"{side}, by a factor of three to thirty: is a factor of the formula missing?"
+    return f"{side}, by far: look at the units, and at what was squared"
 
 
 def judge_quiz(exercise: Quiz, answer: Any) -> Verdict:
@@ -54,7 +71,8 @@ def judge_quiz(exercise: Quiz, answer: Any) -> Verdict:
     def verdict(status: Any, message: str, mistake: str = "", hint: str = "") -> Verdict:
         return Verdict(exercise.id, exercise.title, status, message, mistake, hint)
 
-    letter = re.sub(r"[^a-z]", "", answer.lower()) if isinstance(answer, str) else ""
+    alone = re.findall(r"\b[a-z]\b", answer.lower()) if isinstance(answer, str) else []
+    letter = alone[0] if len(alone) == 1 else ""  # "b", "(B)", "option b"
     if letter not in exercise.options:
         letters = ", ".join(f'"{name}"' for name in exercise.options)
         return verdict("wrong", f"Hand in one letter: {letters}.")
@@ -72,9 +90,12 @@ def judge_open(exercise: Open, answer: Any, generator: Generator, seconds: float
         return Verdict(exercise.id, exercise.title, "wrong", str(problem))
     if exercise.prepare is not None:
         exercise.prepare()
-    run = run_limited(lambda: exercise.measure(function, generator), seconds=seconds)
+    watched = _Watched(function)
+    run = run_limited(lambda: exercise.measure(watched, generator), seconds=seconds)
     if run.timed_out:
         return too_slow(exercise, seconds, exercise.slow or LOOPS)
+    if run.error is None and watched.spoiled:
+        return spoiled(exercise)
     if isinstance(run.error, WrongForm):
         return Verdict(exercise.id, exercise.title, "wrong", str(run.error))
     if run.error is not None:
@@ -96,6 +117,19 @@ def judge_open(exercise: Open, answer: Any, generator: Generator, seconds: float
         missed.hint,
         rows,
     )
+
+
+class _Watched:
+    """The answer, called as it is; it is noted whether it spoils its inputs."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function, self.spoiled = function, False
+
+    def __call__(self, *args: Any) -> Any:
+        before = copied(args)
+        value = self._function(*args)
+        self.spoiled |= changed(before, args)
+        return value
 
 
 def _met(need: Requirement, measured: dict[str, float]) -> bool:

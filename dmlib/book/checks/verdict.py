@@ -48,6 +48,8 @@ class Verdict:
         rows: evidence, expected beside found.
         picture: an inline SVG, or "".
         trace: the student's own lines of a traceback, or "".
+        how: one sentence on how the result differs, where no known mistake was recognised.
+        failed_on: the hidden input on which it failed, in short, or "".
     """
 
     exercise: str
@@ -59,6 +61,8 @@ class Verdict:
     rows: tuple[Row, ...] = ()
     picture: str = field(default="", repr=False)
     trace: str = ""
+    how: str = ""
+    failed_on: str = ""
 
     @property
     def passed(self) -> bool:
@@ -79,8 +83,12 @@ class Verdict:
         lines = [f"{sign} {words}: {self.exercise} ({self.title})", *_wrapped(self.message)]
         if self.mistake:
             lines += _wrapped(f"Recognised: {self.mistake}.")
+        if self.how:
+            lines += _wrapped(f"How it differs: {self.how}")
         if self.hint:
             lines += _wrapped(f"Hint: {self.hint}")
+        if self.failed_on:
+            lines += _wrapped(f"One input on which it failed: {self.failed_on}")
         if self.rows:
             heads = ("where", "expected", "found")
             cells = [(row.where, row.expected, row.found) for row in self.rows]
@@ -103,8 +111,12 @@ class Verdict:
         ]
         if self.mistake:
             parts.append(_paragraph(f"Recognised: {self.mistake}.", bold=True))
+        if self.how:
+            parts.append(_paragraph(f"How it differs: {self.how}"))
         if self.hint:
             parts.append(_paragraph(f"Hint: {self.hint}"))
+        if self.failed_on:
+            parts.append(_paragraph(f"One input on which it failed: {self.failed_on}"))
         if self.rows:
             parts.append(_table(self.rows))
         if self.trace:

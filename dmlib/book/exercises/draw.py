@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
@@ -46,3 +49,13 @@ def pictures(count: int, size: int, *, generator: Generator) -> Tensor:
     x = (wave[:, :, 2, None, None] * torch.sin(2 * u + phase)).sum(1, keepdim=True)
     x = x - x.mean((1, 2, 3), keepdim=True)
     return x / x.abs().amax((1, 2, 3), keepdim=True)
+
+
+def repeats(function: Callable[..., Any], *args: Any, generator: Generator) -> bool:
+    """Whether two calls with one state of the generator, the last argument, give one result."""
+    state, results = generator.get_state(), []
+    for _ in range(2):
+        own = Generator().set_state(state)
+        given = (a.clone() if isinstance(a, Tensor) else a for a in args)
+        results.append(torch.as_tensor(function(*given, own)).double().nan_to_num())
+    return results[0].shape == results[1].shape and torch.equal(*results)

@@ -19,7 +19,7 @@ class Mistake:
 
     Args:
         name: what went wrong, in words that end the sentence "Recognised: ...".
-        wrong: what one hands in who makes it. It is recognised by testing: the answer equals
+        wrong: what a student who makes it hands in. It is recognised by testing: the answer equals
             this one on all hidden inputs.
         hint: what to think about; it does not give the solution away.
     """
@@ -54,18 +54,21 @@ class Function(Exercise):
         call: the call as in the stub, such as "q_step(x_prev, beta_t, eps)".
         cases: draws the hidden inputs from a generator; a list of argument tuples.
         reference: the right function.
-        alternative: a right function that is written differently.
         mistakes: at least two.
         terms: names of the terms of a derivation, which the function returns as a dict or as a
             tuple in this order; empty for a single value.
+        forbidden: names of helpers that the statement rules out; "dmlib" is all of the library.
+        look: looks at the inputs after the call and at what came back, before it is judged; it
+            returns a mistake that the values alone do not show, or None.
     """
 
     call: str
     cases: Callable[[Generator], list[tuple[Any, ...]]]
     reference: Callable[..., Any]
-    alternative: Callable[..., Any]
     mistakes: tuple[Mistake, ...]
     terms: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    look: Callable[[tuple[Any, ...], Any], Mistake | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,11 @@ class Number(Exercise):
 
     Args:
         reference: computes it, so that no figure is typed in by hand.
-        alternative: computes it in another way.
         tolerance: absolute.
         mistakes: at least two; `wrong` computes the number.
     """
 
     reference: Callable[[], float]
-    alternative: Callable[[], float]
     tolerance: float
     mistakes: tuple[Mistake, ...]
 
@@ -101,11 +102,6 @@ class Quiz(Exercise):
     def reference(self) -> str:
         """The right letter."""
         return next(letter for letter, option in self.options.items() if option.right)
-
-    @property
-    def alternative(self) -> str:
-        """The right letter as somebody else types it."""
-        return f"({self.reference.upper()}) "
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
@@ -145,7 +141,8 @@ class Open(Exercise):
         call: the call as in the stub.
         measure: runs the answer and returns measurements by name; it may raise WrongForm.
         mistakes: requirements, in the order in which they are looked at.
-        reference, alternative: two good answers.
+        reference: a good answer.
+        forbidden: as for a Function.
         prepare: runs before the clock starts, such as what is slow only the first time.
         slow: the hint for an answer that runs out of time; "" for the one that all share.
     """
@@ -154,8 +151,8 @@ class Open(Exercise):
     measure: Callable[[Callable[..., Any], Generator], dict[str, float]]
     mistakes: tuple[Requirement, ...]
     reference: Callable[..., Any]
-    alternative: Callable[..., Any]
     prepare: Callable[[], Any] | None = None
+    forbidden: tuple[str, ...] = ()
     slow: str = ""
 
 

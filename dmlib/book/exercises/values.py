@@ -13,12 +13,21 @@ class WrongForm(Exception):
     """The answer is no number, array or tensor; its text is for the student."""
 
 
+class StillDots(Exception):
+    """The three dots of a stub are still there; its text says where."""
+
+
+COARSE = (torch.float16, torch.bfloat16)
+
+
 def to_tensor(value: Any) -> Tensor:
     """Tensor, array, number, or (nested) list of these -> float64 tensor on the CPU."""
     if value is None:
         raise WrongForm("Your function returned None. Is the `return` missing?")
     if value is ...:  # the dots of a stub
-        raise NotImplementedError
+        raise StillDots("Put your answer in place of the dots.")
+    if isinstance(value, (list, tuple)):
+        _look_inside(value)
     if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
         parts = [to_tensor(v) for v in value]
         if len({p.shape for p in parts}) > 1:
@@ -30,10 +39,35 @@ def to_tensor(value: Any) -> Tensor:
         else:
             tensor = torch.as_tensor(np.asarray(value))
         if tensor.is_complex():
-            raise WrongForm("Your function returned complex numbers; real ones were expected.")
+            raise WrongForm(
+                "Your function returned complex numbers; real ones were expected. If their "
+                "imaginary part is 0, return .real."
+            )
         return tensor.to(torch.float64)
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise WrongForm(
             f"Your function returned a {kind}; a tensor, an array or a number was expected."
         ) from None
+
+
+def _look_inside(values: list | tuple) -> None:
+    """Say it plainly if a list holds something that is no number."""
+    for i, value in enumerate(values):
+        if value is None:
+            raise WrongForm(f"Entry {i} of what you return is None: was it never filled in?")
+        if value is ...:
+            raise StillDots(f"Entry {i} still holds the three dots.")
+        if isinstance(value, (str, bytes)):
+            raise WrongForm(f"Entry {i} of what you return is the text {value!r}, not a number.")
+        if isinstance(value, (list, tuple)):
+            _look_inside(value)
+
+
+def is_coarse(value: Any) -> bool:
+    """Whether the numbers are in half precision (16 bits), anywhere inside."""
+    if isinstance(value, dict):
+        return any(is_coarse(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(is_coarse(v) for v in value)
+    return getattr(value, "dtype", None) in (*COARSE, np.float16)

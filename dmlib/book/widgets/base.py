@@ -16,6 +16,7 @@ a static page (`text/html`, where a small stand-in plays the model).
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 from dataclasses import asdict, dataclass
@@ -176,3 +177,9 @@ class InteractiveFigure(anywidget.AnyWidget):
         if not (live and in_colab()):
             forms["text/html"] = self.to_html()
         return forms, metadata
+
+
+def on_cpu(net: Any) -> Any:
+    """The network that a figure computes with: a copy on the CPU, where it lies elsewhere."""
+    elsewhere = any(x.device.type != "cpu" for x in net.parameters())
+    return copy.deepcopy(net).to("cpu") if elsewhere else net

@@ -60,7 +60,7 @@ function mixtureMean(components, bar) {
   };
 }
 
-/** x_{t-1} from x_t as x0_hat, eps_hat and fresh noise make it: dmlib's ddim_step and ddpm_step. */
+/** x_{t-1} from x_t as x0_hat, eps_hat and fresh noise make it: dmlib.steps.ddim and ddpm. */
 function weights(sampler, bar, bar_prev) {
   if (sampler === "ddim")
     return { x: 0, x0: Math.sqrt(bar_prev), eps: Math.sqrt(1 - bar_prev), noise: 0 };

@@ -16,7 +16,7 @@ from dmlib.book.widgets.rng import normal
 from dmlib.data import ground_truth_mixture_2d, swiss_roll, two_moons
 from dmlib.oracle import FiniteOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule
-from dmlib.steps import ddim_step, ddpm_step
+from dmlib.steps import Move, ddim, ddpm
 
 SETS = ("swiss roll", "two moons", "mixture")
 _N = 300  # particles
@@ -106,13 +106,10 @@ class Particles(InteractiveFigure):
         xt = torch.from_numpy(normal(self.seed, index)).view(_N, 2)
         found = [xt]
         for t in range(schedule.T, 0, -1):
-            eps_hat = net(xt, t)
+            guess, move = net(xt, t), Move(schedule, t, t - 1)
             number = (schedule.T - t + 1) * 2 * _N + index
             noise = torch.from_numpy(normal(self.seed, number)).view(_N, 2)
-            if self.sampler == "ddim":
-                xt = ddim_step(xt, eps_hat, None, t=t, t_prev=t - 1, schedule=schedule)
-            else:
-                xt = ddpm_step(xt, eps_hat, noise, t=t, schedule=schedule)
+            xt = (ddim() if self.sampler == "ddim" else ddpm())(xt, guess, noise, move)
             found.append(xt)
         return torch.stack(found[::-1])
 

@@ -18,9 +18,10 @@ from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
 from dmlib.data import CLASS_NAMES
 from dmlib.guidance import guided
-from dmlib.parameterization import eps_from_x0, x0_from_eps
-from dmlib.sampling import Denoiser, ddim, ddpm_step, sample, spaced_times
-from dmlib.schedules import NoiseSchedule, cosine_schedule
+from dmlib.parameterization import Denoiser, Guess, eps_from_x0, guess_from_x0
+from dmlib.sampling import sample, spaced_times
+from dmlib.schedules import NoiseSchedule
+from dmlib.steps import Move, ddim, ddpm
 
 SamplerName = Literal["ddim", "ddpm"]
 STEPS = 25  # ten pictures of 784 pixels and 25 steps are 261 kB in base64
@@ -142,7 +143,6 @@ def record(
     net: Denoiser,
     names: Sequence[str],
     *,
-    schedule: NoiseSchedule,
     steps: int = STEPS,
     sampler: SamplerName = "ddim",
     about: str = "",
@@ -153,9 +153,8 @@ def record(
     the walk goes on from the rounded one: so the recorded bytes give exactly this walk again.
 
     Args:
-        net: a denoiser of images (N, 1, 28, 28), float32.
+        net: a denoiser of images (N, 1, 28, 28), on the path of a NoiseSchedule.
         names: of the N samples.
-        schedule: that the network was trained with.
         steps: of the sampler; the bytes grow with it.
         sampler: "ddim" (no noise added) or "ddpm" (variance beta_tilde).
         about: a sentence on the network.
@@ -171,16 +170,18 @@ def record(
         """Noise field `number`, the same here and in the browser; field 0 is x_T."""
         return torch.from_numpy(normal(seed, number * count + np.arange(count))).view(-1, 1, 28, 28)
 
-    def rounded(xt: Tensor, t: Tensor) -> Tensor:
-        x0_hat = x0_from_eps(net(xt.float(), t).double(), xt, t, schedule=schedule)
-        return eps_from_x0(grey_levels(x0_hat) / 127.5 - 1, xt, t, schedule=schedule)
+    schedule = net.path
 
-    def ddpm_counted(xt: Tensor, eps_hat: Tensor, _: Tensor, **where: Any) -> Tensor:
-        return ddpm_step(xt, eps_hat, noise(times.index(where["t_prev"])), **where)
+    def rounded(xt: Tensor, t: Tensor) -> Guess:
+        x0_hat = net(xt.float(), t).x0_hat.double()
+        return guess_from_x0(grey_levels(x0_hat) / 127.5 - 1, xt, t, schedule=schedule)
+
+    def ddpm_counted(xt: Tensor, guess: Guess, _: Tensor, move: Move) -> Tensor:
+        return ddpm()(xt, guess, noise(times.index(move.t_prev)), move)
 
     times = spaced_times(schedule.T, steps)
     rule = ddim() if sampler == "ddim" else ddpm_counted
-    walk = list(sample(rounded, noise(0), schedule=schedule, step=rule, times=times))
+    walk = list(sample(Denoiser(schedule, rounded), noise(0), step=rule, times=times))
     x0_hat = torch.stack([grey_levels(s.x0_hat[:, 0]) for s in walk[:-1]])
     xt = torch.stack([s.xt[:, 0] for s in walk])
     x0_bytes = x0_hat.numpy().astype(np.uint8)
@@ -194,7 +195,6 @@ def shipped_recording(guidance_scale: float = 1.5) -> Recording:
         guidance_scale: how hard each class is asked for, see `dmlib.guidance.guided`.
     """
     net, card = load_shipped()
-    schedule = cosine_schedule(card["T"])
     denoiser = guided(net, torch.arange(10), guidance_scale=guidance_scale)
     what, seen = card["what"].split(",")[0], card["images_seen"]
     about = (
@@ -202,7 +202,7 @@ def shipped_recording(guidance_scale: float = 1.5) -> Recording:
         f"steps of *T* = {card['T']}, guidance {guidance_scale:g}, *x̂*_0 clipped to [−1, 1]. Grey "
         "shows [−1, 1]; what lies outside is drawn black or white."
     )
-    return record(denoiser, CLASS_NAMES, schedule=schedule, about=about)
+    return record(denoiser, CLASS_NAMES, about=about)
 
 
 def grey_levels(x0_hat: Tensor) -> Tensor:

@@ -13,25 +13,22 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dmlib.book.widgets.base import InteractiveFigure, Prediction, pack
+from dmlib.book.widgets.base import InteractiveFigure, Prediction, on_cpu, pack
 from dmlib.book.widgets.images import default_images
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
 from dmlib.data import CLASS_NAMES
 from dmlib.forward import q_sample
 from dmlib.guidance import guided
+from dmlib.models import NetDenoiser
+from dmlib.parameterization import Denoiser, Guess
 from dmlib.sampling import (
-    Denoiser,
     Snapshot,
-    Step,
     clipped,
-    ddim,
-    ddpm_step,
-    dpm_solver,
     sample,
     spaced_times,
 )
-from dmlib.schedules import NoiseSchedule, cosine_schedule
+from dmlib.steps import Move, Step, ddim, ddpm, dpm_solver
 
 COUNT = 16
 _RECORD_BYTES = 151_000  # of the recorded x0_hat: 12 steps of sixteen 28x28 images
@@ -53,9 +50,8 @@ class Sampler(InteractiveFigure):
     noised; drawing, its bytes in base64; moment, which step of the run is shown.
 
     Args:
-        net: answers net(xt, t, y) -> eps_hat for images (B, 1, side, side), with `config` and
-            `num_classes` as a UNet has them; None takes the shipped one.
-        schedule: that it was trained with; None is cosine with T = 1000.
+        net: a denoiser of a network, predicts_v(net, schedule) or its kin, for images (B, 1, side,
+            side), with `config` and `num_classes` as a UNet has them; None takes the shipped one.
         names: of its classes; None takes Fashion-MNIST's where there are ten.
         start: the state at the start.
         predict: a question to answer before the figure appears.
@@ -80,16 +76,15 @@ class Sampler(InteractiveFigure):
 
     def __init__(
         self,
-        net: nn.Module | None = None,
+        net: NetDenoiser | None = None,
         *,
-        schedule: NoiseSchedule | None = None,
         names: list[str] | None = None,
         start: str = "noise",
         predict: Prediction | None = None,
     ) -> None:
         shipped = net is None
-        self._net = load_shipped()[0] if net is None else net
-        self._schedule = schedule or cosine_schedule(1000)
+        self._net = load_shipped()[0] if net is None else on_cpu(net)
+        self._schedule = self._net.path
         self._names = _class_names(self._net, names)
         self._side = _side_of(self._net)
         images, image_names = (
@@ -139,16 +134,16 @@ class Sampler(InteractiveFigure):
         """The noise (16, 1, side, side) of a run: k = 0 to start from, k >= 1 for step k."""
         return _noise(self.seed, k, self._side)
 
-    def denoiser(self, net: nn.Module | None = None) -> Denoiser:
+    def denoiser(self, net: NetDenoiser | None = None) -> Denoiser:
         """The denoiser of the present state: guidance around the network, clipped or not."""
         net = net or self._net
         if self._names:
             i = torch.arange(COUNT)
             y = i % len(self._names) if self.label < 0 else torch.full_like(i, self.label)
             net = guided(net, y, guidance_scale=self.guidance_scale)
-        return clipped(net, schedule=self._schedule) if self.clip else net
+        return clipped(net) if self.clip else net
 
-    def walk(self, net: nn.Module | None = None) -> Iterator[Snapshot]:
+    def walk(self, net: NetDenoiser | None = None) -> Iterator[Snapshot]:
         """The run that Generate makes now, by dmlib's own `sample`; `net` is another network."""
         T, xt = self._schedule.T, self.noise(0)
         if self.start == "drawing":
@@ -156,20 +151,18 @@ class Sampler(InteractiveFigure):
             x0 = torch.tensor(list(raw)).view(1, 1, self._side, self._side) / 127.5 - 1
             xt = q_sample(x0.expand(COUNT, -1, -1, -1), T, xt, schedule=self._schedule)
         times = spaced_times(T, min(self.steps, T))
-        rules: dict[str, Step] = {"ddim": ddim(self.eta), "ddpm": ddpm_step, "dpm": dpm_solver()}
+        rules: dict[str, Step] = {"ddim": ddim(self.eta), "ddpm": ddpm(), "dpm": dpm_solver()}
         rule = _with_noise(rules[self.sampler], lambda t: self.noise(times.index(t) + 1))
-        return sample(self.denoiser(net), xt, schedule=self._schedule, step=rule, times=times)
+        return sample(self.denoiser(net), xt, step=rule, times=times)
 
     def _record(self) -> list[Snapshot]:
         """A run with what the traits are at first: DDIM, seed 1, all classes in turn, clipped."""
-        net: Denoiser = self._net
+        net: Any = self._net
         if self._names:
             y = torch.arange(COUNT) % len(self._names)
             net = guided(self._net, y, guidance_scale=1)
         steps = max(1, min(12, _RECORD_BYTES // (COUNT * self._side**2)))
-        net = clipped(net, schedule=self._schedule)
-        xT = _noise(1, 0, self._side)
-        return list(sample(net, xT, schedule=self._schedule, step=ddim(), times=steps))
+        return list(sample(clipped(net), _noise(1, 0, self._side), step=ddim(), times=steps))
 
     def _answer(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """A view asks the kernel for eps_hat: xt comes and eps_hat goes as float32 bytes."""
@@ -191,7 +184,7 @@ class Sampler(InteractiveFigure):
         xt = torch.from_numpy(array.copy()).to(like)
         steps = torch.full((len(xt),), t, device=like.device)
         labels = () if y is None else (torch.tensor(y, device=like.device),)
-        return self._net(xt, steps, *labels).float().cpu().numpy().astype("<f4").tobytes()
+        return self._net(xt, steps, *labels).eps_hat.float().cpu().numpy().astype("<f4").tobytes()
 
     def _shown(self) -> Snapshot:
         return self._recorded[min(self.moment, len(self._recorded) - 1)]
@@ -221,13 +214,10 @@ def _noise(seed: int, k: int, side: int) -> Tensor:
 
 
 def _with_noise(rule: Step, noise_at: Callable[[int], Tensor]) -> Step:
-    """The rule with the noise of the shared seeded generator in the place of torch's."""
+    """The rule with the noise of its step's own field, the same as in the browser."""
 
-    def step(
-        xt: Tensor, eps_hat: Tensor, noise: Tensor, *, t: int, t_prev: int, schedule: NoiseSchedule
-    ) -> Tensor:
-        own = noise_at(t).to(xt)
-        return rule(xt, eps_hat, own, t=t, t_prev=t_prev, schedule=schedule)
+    def step(xt: Tensor, guess: Guess, _: Tensor | None, move: Move) -> Tensor:
+        return rule(xt, guess, noise_at(move.t).to(xt), move)
 
     return step
 

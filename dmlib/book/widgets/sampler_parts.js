@@ -218,7 +218,7 @@ function pythonOf(model, names) {
   const scale = get("guidance_scale");
   const y = get("label") < 0 ? `torch.arange(16) % ${names.length}` : get("label");
   const steps = drawn ? Math.min(get("steps"), get("t_start")) : get("steps");
-  const names_ = [`${rule}`, "sample", drawn && "spaced_times", get("clip") && "clipped"];
+  const names_ = ["sample", drawn && "spaced_times", get("clip") && "clipped"];
   const lines = [
     "import matplotlib.pyplot as plt",
     "import torch",
@@ -228,19 +228,18 @@ function pythonOf(model, names) {
     drawn && "from dmlib.forward import q_sample",
     names.length > 0 && "from dmlib.guidance import guided",
     `from dmlib.sampling import ${names_.filter(Boolean).sort().join(", ")}`,
-    "from dmlib.schedules import cosine_schedule",
+    `from dmlib.steps import ${rule}`,
     "",
-    "net, schedule = load_shipped()[0], cosine_schedule(1000)",
+    "net, card = load_shipped()",
     names.length > 0 && `denoiser = guided(net, ${y}, guidance_scale=${scale})`,
     names.length === 0 && "denoiser = net",
-    get("clip") && "denoiser = clipped(denoiser, schedule=schedule)",
+    get("clip") && "denoiser = clipped(denoiser)",
     `generator = torch.Generator().manual_seed(${get("seed")})`,
     "x_T = torch.randn(16, 1, 28, 28, generator=generator)",
     drawn && "x0 = torch.zeros(16, 1, 28, 28)  # your drawing, in [-1, 1]",
-    drawn && `x_T = q_sample(x0, ${get("t_start")}, x_T, schedule=schedule)`,
+    drawn && `x_T = q_sample(x0, ${get("t_start")}, x_T, schedule=net.path)`,
     `times = ${drawn ? `spaced_times(${get("t_start")}, ${steps})` : steps}`,
-    `walk = sample(denoiser, x_T, schedule=schedule, step=${rule}(${eta}), times=times,`,
-    "              generator=generator)",
+    `walk = sample(denoiser, x_T, step=${rule}(${eta}), times=times, generator=generator)`,
     "plotting.image_grid(plt.gca(), list(walk)[-1].xt, columns=4)",
     "plt.show()",
   ];

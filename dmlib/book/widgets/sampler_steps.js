@@ -35,7 +35,7 @@ function epsFromV(v, xt, bar_t) {
   return each(xt, (x, i) => noise * x + signal * v[i]);
 }
 
-/** DDPM: a sample of p(x_prev | x_t), with variance beta_tilde (dmlib.steps.ddpm_step). */
+/** DDPM: a sample of p(x_prev | x_t), with variance beta_tilde (dmlib.steps.ddpm). */
 function ddpmStep(xt, eps, noise, { t, tPrev, bar }) {
   const alpha = bar[t] / bar[tPrev];
   const beta = 1 - alpha;
@@ -44,7 +44,7 @@ function ddpmStep(xt, eps, noise, { t, tPrev, bar }) {
   return each(xt, (x, i) => (x - pull * eps[i]) / root + (sigma && sigma * noise[i]));
 }
 
-/** DDIM: the network's x_0, noised again to the level of t_prev (dmlib.steps.ddim_step). */
+/** DDIM: the network's x_0, noised again to the level of t_prev (dmlib.steps.ddim). */
 function ddimStep(xt, eps, noise, { t, tPrev, bar, eta }) {
   const x0 = x0FromEps(eps, xt, bar[t]);
   const sigma =
@@ -53,7 +53,7 @@ function ddimStep(xt, eps, noise, { t, tPrev, bar, eta }) {
   return each(x0, (x, i) => signal * x + rest * eps[i] + (sigma && sigma * noise[i]));
 }
 
-/** DPM-Solver++(2M): a step that remembers the last x0_hat (dmlib.steps.DPMSolver). */
+/** DPM-Solver++(2M): a step that remembers the last x0_hat (dmlib.steps.dpm_solver). */
 function dpmSolver() {
   let before = null;
   const lambda = (bar, t) => Math.log(bar[t] / (1 - bar[t])) / 2;

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmlib.book.widgets.base import InteractiveFigure, Prediction, pack
+from dmlib.book.widgets.base import InteractiveFigure, Prediction, on_cpu, pack
 from dmlib.book.widgets.forward_player import check_images, noise_field
 from dmlib.book.widgets.images import default_images
 from dmlib.checkpoint import load_shipped
 from dmlib.forward import q_sample
-from dmlib.models import EpsFromV
+from dmlib.models import NetDenoiser, predicts_eps
 from dmlib.models.inspect import Part, activations, inner_unet, parts
 from dmlib.schedules import NoiseSchedule, cosine_schedule
 
@@ -33,11 +33,11 @@ class UNetExplorer(InteractiveFigure):
     an index; bars, "parameters" or "multiply_adds".
 
     Args:
-        net: a `UNet` or an `EpsFromV` of one; None takes the shipped one.
+        net: a denoiser of a `UNet`, or a `UNet` that predicts eps; None takes the shipped one.
         images: (N, side, side) uint8, noised and shown to the network without a class; None
             takes two of Fashion-MNIST.
         names: what each image shows.
-        schedule: that the network was trained with; None is the shipped one's.
+        schedule: that a plain `UNet` was trained with; None is cosine with T = 1000.
         part, step: the state at the start.
         predict: a question to answer before the figure appears.
 
@@ -66,8 +66,11 @@ class UNetExplorer(InteractiveFigure):
             net, _ = load_shipped()
         if images is None:
             images, names = (some[:2] for some in default_images())
+        net = on_cpu(net)
         self._images, self._names = check_images(images, names)
-        self._schedule = schedule or cosine_schedule(1000)
+        if not isinstance(net, NetDenoiser):
+            net = predicts_eps(inner_unet(net), schedule or cosine_schedule(1000))
+        self._schedule = net.path
         self._parts = parts(net)
         self._kept, self._x0_hat = self._computed(net)
         self._shown = {p.name: _telling(self._kept[p.name]) for p in self._parts}
@@ -94,7 +97,7 @@ class UNetExplorer(InteractiveFigure):
         kept = self._kept[p.name][self.image * len(TIMES) + self.step]
         return p, channels, kept if kept.ndim == 1 else kept[channels]
 
-    def _computed(self, net: nn.Module) -> tuple[dict[str, Tensor], Tensor]:
+    def _computed(self, net: NetDenoiser) -> tuple[dict[str, Tensor], Tensor]:
         """Activations of all parts and x0_hat, image by image and step by step."""
         cases = [(i, s) for i in range(len(self._images)) for s in range(len(TIMES))]
         xt = torch.cat([self.xt(i, s) for i, s in cases])
@@ -102,11 +105,9 @@ class UNetExplorer(InteractiveFigure):
         weight = next(net.parameters())
         with torch.no_grad():
             kept = activations(net, xt.to(weight), t)
-            eps_hat = net(xt.to(weight), t).double()
-        bar = self._schedule.alpha_bar[t].view(-1, 1, 1, 1)
-        return kept, (xt - (1 - bar).sqrt() * eps_hat) / bar.sqrt()
+            return kept, net(xt.to(weight), t).x0_hat.double()
 
-    def _handed_over(self, net: nn.Module) -> dict[str, Any]:
+    def _handed_over(self, net: NetDenoiser) -> dict[str, Any]:
         """What JavaScript gets; a case is an image at a step, its maps lie one after the other."""
         listed, maps, scales, start = [], [], [], 0
         for p, cell in zip(self._parts, _layout(net, self._parts), strict=True):
@@ -136,7 +137,7 @@ class UNetExplorer(InteractiveFigure):
             "times": TIMES,
             "alpha_bar": [float(self._schedule.alpha_bar[t]) for t in TIMES],
             "side": side,
-            "answers": "v" if isinstance(net, EpsFromV) else "eps",
+            "answers": net.predicts,
             "names": self._names,
             "images": pack(self._images),
             "noise": pack(noise_field(1, side).numpy().astype(np.float16)),

@@ -36,8 +36,8 @@ def alpha_for_alpha_bar(x0, labels, t, schedule, generator):
 @pytest.mark.parametrize(
     ("name", "answer", "mistake", "word"),
     [
-        ("ex-intro-8", fade_to_the_mean, "half way nothing is lost yet", "contrast"),
-        ("ex-intro-8", all_or_nothing, "half way nothing is lost yet", "contrast"),
+        ("ex-intro-8", fade_to_the_mean, "halfway nothing is lost yet", "contrast"),
+        ("ex-intro-8", all_or_nothing, "halfway nothing is lost yet", "contrast"),
         ("ex-kernel-10", alpha_for_alpha_bar, "pure noise is recognised", "alpha_bar[t]"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -13,7 +13,7 @@ from dmlib.book.chapters.unet.derive import FIRST_LOSS, RECEPTIVE_FIELD
 from dmlib.book.chapters.unet.open import _cost
 from dmlib.book.checks.engine import judge
 from dmlib.forward import q_sample
-from dmlib.models import EpsFromV, UNet, UNetConfig
+from dmlib.models import UNet, UNetConfig, predicts_v
 from dmlib.models.inspect import parts
 from dmlib.schedules import cosine_schedule
 
@@ -70,12 +70,12 @@ def test_known_mistake_is_recognised_in_float32():
 
 def test_first_loss_is_that_of_a_fresh_network():
     schedule, t = cosine_schedule(100), 40
-    net = EpsFromV(UNet(CONFIGS[0]).double(), schedule.alpha_bar)
+    net = predicts_v(UNet(CONFIGS[0]).double(), schedule)
     generator = torch.Generator().manual_seed(0)
     x0 = 0.7 * torch.randn(4000, 1, 8, 8, generator=generator, dtype=torch.float64)
     eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        eps_hat = net(q_sample(x0, t, eps, schedule=schedule), t)
+        eps_hat = net(q_sample(x0, t, eps, schedule=schedule), t).eps_hat
     expected = sum(FIRST_LOSS.reference(float(schedule.alpha_bar[t]), 0.49).values())
     # 256,000 pixels: the mean of a square is off by less than 4 sqrt(2 / n) of it, 1.1 %.
     assert ((eps - eps_hat) ** 2).mean().item() == pytest.approx(expected, rel=0.011)

@@ -18,11 +18,6 @@ def _step(x_prev: Tensor, beta_t: float, eps: Tensor) -> Tensor:
     return math.sqrt(1 - beta_t) * x_prev + math.sqrt(beta_t) * eps
 
 
-def _step_again(x_prev: Any, beta_t: Any, eps: Any) -> Any:
-    alpha_t = 1 - beta_t
-    return x_prev * alpha_t**0.5 + eps * (1 - alpha_t) ** 0.5
-
-
 STEP = Function(
     id="ex-forward-3",
     level="build",
@@ -38,12 +33,12 @@ STEP = Function(
         for _ in range(5)
     ],
     reference=_step,
-    alternative=_step_again,
+    forbidden=("q_step", "q_sample"),
     mistakes=(
         Mistake(
             "variance for standard deviation",
             lambda x, b, eps: math.sqrt(1 - b) * x + b * eps,
-            "beta_t is the variance of the noise. What do you multiply eps with to get it?",
+            "beta_t is the variance of the noise. What do you multiply eps by to get it?",
         ),
         Mistake(
             "missing square root on the picture's factor",
@@ -75,10 +70,6 @@ def _linear(T: int, beta_1: float, beta_T: float) -> Tensor:
     return beta
 
 
-def _linear_again(T: int, beta_1: float, beta_T: float) -> list[float]:
-    return [0.0] + [beta_1 + (beta_T - beta_1) * (t - 1) / (T - 1) for t in range(1, T + 1)]
-
-
 def _T_plus_1_steps(T: int, beta_1: float, beta_T: float) -> Tensor:
     beta = torch.linspace(beta_1, beta_T, T + 1, dtype=torch.float64)
     beta[0] = 0
@@ -104,7 +95,6 @@ LINEAR = Function(
         for _ in range(4)
     ],
     reference=_linear,
-    alternative=_linear_again,
     mistakes=(
         Mistake(
             "slot 0 is missing",
@@ -119,7 +109,7 @@ LINEAR = Function(
         Mistake(
             "the line starts at slot 0, so that beta[1] is not beta_1",
             _T_plus_1_steps,
-            "T values from beta_1 to beta_T, both included, belong into the slots 1..T.",
+            "T values from beta_1 to beta_T, both included, belong in the slots 1..T.",
         ),
         Mistake(
             "the line starts at 0 and beta_1 is not used",

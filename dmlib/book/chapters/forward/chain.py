@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -22,14 +21,6 @@ def _chain(x0: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
         beta_t = schedule.beta[t]
         chain.append((1 - beta_t).sqrt() * chain[-1] + beta_t.sqrt() * eps[t])
     return torch.stack(chain)
-
-
-def _chain_again(x0: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    chain = torch.zeros_like(eps)
-    chain[0] = x0
-    for t in range(1, len(eps)):
-        chain[t] = q_step(chain[t - 1], t, eps[t], schedule=schedule)
-    return chain
 
 
 def _chain_cases(generator: Generator) -> Cases:
@@ -72,7 +63,6 @@ CHAIN = Function(
     call="noisy_chain(x0, eps, schedule)",
     cases=_chain_cases,
     reference=_chain,
-    alternative=_chain_again,
     mistakes=(
         Mistake(
             "every step starts at x_0 again",
@@ -113,14 +103,6 @@ def _batch(x_prev: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> T
     return (1 - beta_t).sqrt() * x_prev + beta_t.sqrt() * eps
 
 
-def _batch_again(x_prev: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    rows = [
-        math.sqrt(1 - b) * x + math.sqrt(b) * e
-        for x, b, e in zip(x_prev, schedule.beta[t].tolist(), eps, strict=True)
-    ]
-    return torch.stack(rows)
-
-
 def _batch_cases(generator: Generator) -> Cases:
     # As many pictures as columns: the wrong broadcast then raises no error.
     return [
@@ -147,7 +129,7 @@ BATCH = Function(
     call="q_step_batch(x_prev, t, eps, schedule)",
     cases=_batch_cases,
     reference=_batch,
-    alternative=_batch_again,
+    forbidden=("q_step", "q_sample"),
     mistakes=(
         Mistake(
             "wrong broadcast: beta_t runs along the columns, not along the batch",
@@ -170,7 +152,7 @@ BATCH = Function(
                 (1 - s.beta[t]).sqrt().reshape(-1, 1, 1, 1) * x
                 + s.beta[t].reshape(-1, 1, 1, 1) * eps
             ),
-            "beta_t is a variance; eps is multiplied with its root.",
+            "beta_t is a variance; eps is multiplied by its root.",
         ),
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from dmlib.book.exercises import draw
@@ -16,10 +15,6 @@ Cases = list[tuple[Any, ...]]
 
 def _variance(variance_prev: float, beta_t: float) -> dict[str, float]:
     return {"picture": (1 - beta_t) * variance_prev, "noise": beta_t}
-
-
-def _variance_again(variance_prev: float, beta_t: float) -> tuple[float, float]:
-    return variance_prev - beta_t * variance_prev, math.sqrt(beta_t) ** 2
 
 
 VARIANCE = Function(
@@ -34,7 +29,6 @@ VARIANCE = Function(
         for _ in range(5)
     ],
     reference=_variance,
-    alternative=_variance_again,
     mistakes=(
         Mistake(
             "the factor is not squared",
@@ -73,12 +67,6 @@ def _log_q(xt: Tensor, x_prev: Tensor, beta_t: float) -> dict[str, Tensor | floa
     }
 
 
-def _log_q_again(xt: Tensor, x_prev: Tensor, beta_t: float) -> tuple[Tensor, Tensor]:
-    q = torch.distributions.Normal((1 - beta_t) ** 0.5 * x_prev, beta_t**0.5)
-    constant = q.log_prob(q.mean).sum(1)
-    return q.log_prob(xt).sum(1) - constant, constant.mean()
-
-
 def _density_cases(generator: Generator) -> Cases:
     return [
         (
@@ -110,7 +98,6 @@ DENSITY = Function(
     terms=("distance", "constant"),
     cases=_density_cases,
     reference=_log_q,
-    alternative=_log_q_again,
     mistakes=(
         Mistake(
             "one dimension instead of D in the constant",

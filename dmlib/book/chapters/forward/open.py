@@ -21,7 +21,16 @@ Cases = list[tuple[Any, ...]]
 
 
 def _measure(design: Callable[..., Any], generator: Generator) -> dict[str, float]:
-    T = draw.integer(150, 300, generator=generator)
+    """The worst of what the smallest, the largest and some T between give."""
+    T = draw.integer(160, 290, generator=generator)
+    each = [_of(design, T) for T in (150, T, 300)]
+    worst = {name: max(row[name] for row in each) for name in each[0]}
+    for name in ("smallest beta[t], t >= 1", "relative distance from a straight line"):
+        worst[name] = min(row[name] for row in each)
+    return worst
+
+
+def _of(design: Callable[..., Any], T: int) -> dict[str, float]:
     beta = to_tensor(design(T))
     if beta.shape != (T + 1,):
         raise WrongForm(f"For T = {T} the shape is {tuple(beta.shape)}, expected ({T + 1},).")
@@ -32,6 +41,7 @@ def _measure(design: Callable[..., Any], generator: Generator) -> dict[str, floa
     return {
         "beta[0]": float(beta[0]),
         "smallest beta[t], t >= 1": float(beta[1:].min()),
+        "largest beta[t]": float(beta.max()),
         "signal left at T, sqrt(alpha_bar_T)": float(root[-1]),
         "largest loss of signal in one step": float((root[:-1] - root[1:]).max()),
         "relative distance from a straight line": float(spread),
@@ -40,11 +50,6 @@ def _measure(design: Callable[..., Any], generator: Generator) -> dict[str, floa
 
 def _cosine(T: int) -> Tensor:
     return cosine_schedule(T).beta
-
-
-def _geometric(T: int) -> list[float]:
-    # beta grows by a constant factor, from 1e-4 to 0.3.
-    return [0.0] + [1e-4 * 3000 ** ((t - 1) / (T - 1)) for t in range(1, T + 1)]
 
 
 def _straight(T: int) -> Tensor:
@@ -58,6 +63,12 @@ def _weak(T: int) -> Tensor:
 def _abrupt(T: int) -> Tensor:
     beta = _straight(T)
     beta[T // 4] = 0.95
+    return beta
+
+
+def _above_1(T: int) -> Tensor:
+    beta = _cosine(T).clone()
+    beta[-1] = 1.5
     return beta
 
 
@@ -81,7 +92,6 @@ DESIGN = Open(
     call="my_beta(T)",
     measure=_measure,
     reference=_cosine,
-    alternative=_geometric,
     mistakes=(
         Requirement(
             "slot 0 adds noise",
@@ -98,6 +108,14 @@ DESIGN = Open(
             1.0,
             _idle,
             "Each of the steps 1..T must add some noise: beta_t > 0.",
+        ),
+        Requirement(
+            "a variance above 1",
+            "largest beta[t]",
+            -math.inf,
+            1.0,
+            _above_1,
+            "1 - beta_t stands under a root: beta_t may be 1 at most.",
         ),
         Requirement(
             "the picture survives",

@@ -17,17 +17,21 @@ def _unit(images: Tensor) -> Tensor:
     return images / 127.5 - 1
 
 
-def _unit_again(images: Tensor) -> Tensor:
-    return 2.0 * (images.double() / 255) - 1.0
-
-
 def _image_cases(generator: Generator) -> Cases:
     cases: Cases = []
     for count in (2, 3):
         images = torch.randint(0, 256, (count, 1, 5, 5), generator=generator).to(torch.uint8)
         images[0, 0, 0, 0], images[0, 0, 0, 1] = 0, 255
         cases.append((images,))
+    # Without black and white: stretching a batch to its own range is something else.
+    cases.append((torch.randint(40, 200, (2, 1, 4, 4), generator=generator).to(torch.uint8),))
     return cases
+
+
+def _stretched(images: Tensor, axes: tuple[int, ...]) -> Tensor:
+    x = images.double()
+    low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+    return 2 * (x - low) / (high - low) - 1
 
 
 TO_UNIT = Function(
@@ -38,7 +42,6 @@ TO_UNIT = Function(
     call="my_to_unit(images)",
     cases=_image_cases,
     reference=_unit,
-    alternative=_unit_again,
     mistakes=(
         Mistake(
             "a range of [0, 1]",
@@ -48,12 +51,22 @@ TO_UNIT = Function(
         Mistake(
             "a range of [0, 2]: never shifted",
             lambda images: images / 127.5,
-            "Black is still 0. What has to be taken away?",
+            "Black is still 0. What has to be subtracted?",
         ),
         Mistake(
             "divided by 128, so that white is not 1",
             lambda images: images / 128 - 1,
             "Put in 255: does exactly 1 come out? Grey levels end at 255.",
+        ),
+        Mistake(
+            "stretched to the range of the batch",
+            lambda images: _stretched(images, (0, 1, 2, 3)),
+            "A dark batch must stay dark: level 0 becomes -1 and 255 becomes 1, in every batch.",
+        ),
+        Mistake(
+            "each picture is stretched to its own range",
+            lambda images: _stretched(images, (1, 2, 3)),
+            "A dark picture must stay dark: level 0 becomes -1 and 255 becomes 1, in every one.",
         ),
         Mistake(
             "uint8 arithmetic that wraps around at 256",
@@ -68,15 +81,6 @@ def _spread(moves: Tensor) -> Tensor:
     return (moves.cumsum(1) ** 2).mean(0)
 
 
-def _spread_again(moves: Tensor) -> Tensor:
-    position = torch.zeros(moves.shape[0], dtype=moves.dtype)
-    result = []
-    for k in range(moves.shape[1]):
-        position = position + moves[:, k]
-        result.append((position * position).sum() / len(position))
-    return torch.stack(result)
-
-
 GAS = Function(
     id="ex-intro-6",
     level="build",
@@ -88,7 +92,6 @@ GAS = Function(
         (draw.normal(30, 30, generator=generator),),
     ],
     reference=_spread,
-    alternative=_spread_again,
     mistakes=(
         Mistake(
             "single moves instead of positions",
@@ -130,17 +133,14 @@ def _likeness(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
-def _likeness_again(a: Tensor, b: Tensor) -> Tensor:
-    pairs = zip(a.flatten(1), b.flatten(1), strict=True)
-    return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
-
-
 def _pair_cases(generator: Generator) -> Cases:
     cases: Cases = []
     for count in (3, 4):
         x = draw.normal(count, 1, 4, 5, generator=generator) * 0.5 + 0.3
         noise = draw.normal(count, 1, 4, 5, generator=generator) - 0.2
-        cases.append((x, 0.8 * x + 0.7 * noise))
+        b = 0.8 * x + 0.7 * noise
+        b[1] = 0.3 - b[1]  # a negative: its correlation is below 0
+        cases.append((x, b))
     return cases
 
 
@@ -189,12 +189,21 @@ LIKENESS = Function(
     call="correlation(a, b)",
     cases=_pair_cases,
     reference=_likeness,
-    alternative=_likeness_again,
     mistakes=(
         Mistake(
-            "the means are not taken away",
+            "the means are not subtracted",
             _uncentred,
             "A correlation looks at deviations from each picture's own mean.",
+        ),
+        Mistake(
+            "the sign is lost",
+            lambda a, b: _likeness(a, b).abs(),
+            "A picture and its negative have the correlation -1, not 1.",
+        ),
+        Mistake(
+            "squared: the share of the variance",
+            lambda a, b: _likeness(a, b) ** 2,
+            "For a picture and its negative, does -1 come out?",
         ),
         Mistake(
             "a covariance: not divided by the spreads",
@@ -202,7 +211,7 @@ LIKENESS = Function(
             "Double the contrast of a: a correlation must not change.",
         ),
         Mistake(
-            "the mean of the whole batch is taken away",
+            "the mean of the whole batch is subtracted",
             _batch_mean,
             "Each picture has a mean of its own.",
         ),

@@ -12,10 +12,6 @@ def _gain(variance: float, noise_variance: float) -> float:
     return 0.5 * math.log((variance + noise_variance) / variance)
 
 
-def _gain_again(variance: float, noise_variance: float) -> float:
-    return math.log1p(noise_variance / variance) / 2
-
-
 ENTROPY = Function(
     id="ex-intro-5",
     level="derive",
@@ -27,7 +23,6 @@ ENTROPY = Function(
         for _ in range(6)
     ],
     reference=_gain,
-    alternative=_gain_again,
     mistakes=(
         Mistake(
             "the factor 1/2 is missing",

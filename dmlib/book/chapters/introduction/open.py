@@ -36,23 +36,21 @@ def _measure(destroy: Callable[..., Any], generator: Generator) -> dict[str, flo
         if strength == 0:
             gap = float((x - x0).abs().max())
         left.append(_left(x0, x) if bool(torch.isfinite(x).all()) else math.nan)
+    own = Generator().manual_seed(draw.integer(0, 2**31, generator=generator))
+    same = draw.repeats(destroy, x0, 0.75, generator=own)
     rises = max(b - a for a, b in pairwise(left))
     return {
         "change at strength 0": gap,
         "correlation left at strength 1": abs(left[-1]),
         "correlation left at strength 0.5": left[2],
         "largest rise between strengths": rises,
+        "repeated with the same generator (1: yes)": float(same),
     }
 
 
 def _noise(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
     return math.cos(math.pi / 2 * strength) * x0 + math.sin(math.pi / 2 * strength) * noise
-
-
-def _mask(x0: Tensor, strength: float, generator: Generator) -> Tensor:
-    keep = torch.rand(x0.shape, generator=generator) >= strength
-    return x0 * keep
 
 
 def _never_enough(x0: Tensor, strength: float, generator: Generator) -> Tensor:
@@ -71,6 +69,10 @@ def _paler(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     return (1 - strength) * x0
 
 
+def _own_noise(x0: Tensor, strength: float, generator: Generator) -> Tensor:
+    return _noise(x0, strength, Generator().manual_seed(torch.seed() % 2**31))
+
+
 def _back_and_forth(x0: Tensor, strength: float, generator: Generator) -> Tensor:
     level = {0.25: 0.75, 0.5: 0.3}.get(strength, strength)
     return _noise(x0, level, generator)
@@ -84,7 +86,6 @@ DESTROY = Open(
     call="destroy(x0, strength, generator)",
     measure=_measure,
     reference=_noise,
-    alternative=_mask,
     mistakes=(
         Requirement(
             "strength 0 already changes the picture",
@@ -103,7 +104,7 @@ DESTROY = Open(
             "At the end nothing of x0 may be left. Does the x0 in your formula fade away?",
         ),
         Requirement(
-            "half way nothing is lost yet",
+            "halfway nothing is lost yet",
             "correlation left at strength 0.5",
             -math.inf,
             0.99,
@@ -117,7 +118,7 @@ DESTROY = Open(
             0.15,
             math.inf,
             _all_at_once,
-            "Half way, something should be left and something lost: let it fade gradually.",
+            "Halfway, something should be left and something lost: let it fade gradually.",
         ),
         Requirement(
             "the picture comes back on the way",
@@ -126,6 +127,14 @@ DESTROY = Open(
             0.1,
             _back_and_forth,
             "More strength must never give more of the picture.",
+        ),
+        Requirement(
+            "it draws noise of its own, not from the generator",
+            "repeated with the same generator (1: yes)",
+            1.0,
+            1.0,
+            _own_noise,
+            "Hand it over wherever you draw: torch.randn(x0.shape, generator=generator).",
         ),
     ),
 )

@@ -46,7 +46,7 @@ GRADUAL = Quiz(
         "a": Option(
             "Computing x_T from x_0 in one go would be impossible.",
             "It is possible: the chapter on the diffusion kernel jumps from x_0 to any x_t with "
-            "one formula. The small steps are needed on the way back.",
+            "one formula. The small steps are needed in the reverse process.",
         ),
         "b": Option(
             "Many steps give stronger noise at the end.",
@@ -75,10 +75,6 @@ def _seconds() -> float:
     return STEPS * CALL_SECONDS
 
 
-def _seconds_again() -> float:
-    return sum(CALL_SECONDS for _ in range(STEPS))
-
-
 COST = Number(
     id="ex-intro-3",
     level="understand",
@@ -86,12 +82,11 @@ COST = Number(
     minutes=3,
     tolerance=0.01,
     reference=_seconds,
-    alternative=_seconds_again,
     mistakes=(
         Mistake(
             "one call of the network instead of one a step",
             lambda: CALL_SECONDS,
-            "A GAN would be done after one call. Here each of the T steps back needs its own.",
+            "A GAN would be done after one call. Here each of the T reverse steps needs its own.",
         ),
         Mistake(
             "each image counted on its own",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ from torch import Generator, Tensor
 
 from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Function, Mistake
-from dmlib.forward import q_sample
 from dmlib.schedules import NoiseSchedule
 
 Cases = list[tuple[Any, ...]]
@@ -18,14 +16,6 @@ Cases = list[tuple[Any, ...]]
 
 def _bar(beta: Tensor) -> Tensor:
     return (1 - beta).cumprod(0)
-
-
-def _bar_again(beta: Any) -> Tensor:
-    product, result = 1.0, []
-    for b in beta:
-        product *= 1.0 - float(b)
-        result.append(product)
-    return torch.tensor(result, dtype=torch.float64)
 
 
 ALPHA_BAR = Function(
@@ -36,7 +26,6 @@ ALPHA_BAR = Function(
     call="my_alpha_bar(beta)",
     cases=lambda generator: [(draw.schedule(T, generator=generator).beta,) for T in (5, 12, 20)],
     reference=_bar,
-    alternative=_bar_again,
     mistakes=(
         Mistake(
             "the product of the betas",
@@ -70,10 +59,6 @@ ALPHA_BAR = Function(
 def _kernel(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
     bar = schedule.alpha_bar[t].reshape(-1, 1, 1, 1)
     return bar.sqrt() * x0 + (1 - bar).sqrt() * eps
-
-
-def _kernel_again(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    return q_sample(x0, t, eps, schedule=schedule)
 
 
 def _kernel_cases(generator: Generator) -> Cases:
@@ -110,12 +95,12 @@ KERNEL = Function(
     call="my_q_sample(x0, t, eps, schedule)",
     cases=_kernel_cases,
     reference=_kernel,
-    alternative=_kernel_again,
+    forbidden=("q_sample",),
     mistakes=(
         Mistake(
             "variance for standard deviation",
             lambda x, t, e, s: _mixed(x, e, s.alpha_bar[t].sqrt(), 1 - s.alpha_bar[t]),
-            "1 - alpha_bar_t is the variance of the noise. What is eps multiplied with?",
+            "1 - alpha_bar_t is the variance of the noise. What is eps multiplied by?",
         ),
         Mistake(
             "missing square root on the picture's factor",
@@ -160,10 +145,6 @@ def _beta(alpha_bar: Tensor) -> Tensor:
     return beta
 
 
-def _beta_again(alpha_bar: Any) -> list[float]:
-    return [0.0] + [min(float(1 - after / before), CLIP) for before, after in pairwise(alpha_bar)]
-
-
 def _bar_cases(generator: Generator) -> list[tuple[Any, ...]]:
     cases = []
     for T in (6, 10, 14):
@@ -185,7 +166,6 @@ BETA = Function(
     call="beta_from_alpha_bar(alpha_bar)",
     cases=_bar_cases,
     reference=_beta,
-    alternative=_beta_again,
     mistakes=(
         Mistake(
             "the last step is not clipped",

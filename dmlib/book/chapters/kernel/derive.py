@@ -19,12 +19,6 @@ def _two(beta_1: float, beta_2: float) -> dict[str, float]:
     }
 
 
-def _two_again(beta_1: float, beta_2: float) -> tuple[float, float, float]:
-    a_1, a_2 = 1 - beta_1, 1 - beta_2
-    whole = 1 - a_1 * a_2
-    return a_1**0.5 * a_2**0.5, whole - beta_2, beta_2
-
-
 def _factor(b_1: float, b_2: float) -> float:
     return math.sqrt((1 - b_1) * (1 - b_2))
 
@@ -41,7 +35,6 @@ TWO_STEPS = Function(
         for _ in range(6)
     ],
     reference=_two,
-    alternative=_two_again,
     mistakes=(
         Mistake(
             "the first noise is not shrunk by the second step",
@@ -76,11 +69,6 @@ def _from_log_snr(log_snr: Tensor) -> Tensor:
     return torch.sigmoid(log_snr)
 
 
-def _from_log_snr_again(log_snr: Tensor) -> Tensor:
-    snr = log_snr.exp()
-    return snr / (1 + snr)
-
-
 LOG_SNR = Function(
     id="ex-kernel-5",
     level="derive",
@@ -89,7 +77,6 @@ LOG_SNR = Function(
     call="alpha_bar_from_log_snr(log_snr)",
     cases=lambda generator: [(4 * draw.normal(12, generator=generator),) for _ in range(3)],
     reference=_from_log_snr,
-    alternative=_from_log_snr_again,
     mistakes=(
         Mistake(
             "the wrong sign: that is 1 - alpha_bar_t",
@@ -119,10 +106,6 @@ def _shift(alpha_bar: Tensor, factor: float) -> Tensor:
     return factor * alpha_bar / (factor * alpha_bar + 1 - alpha_bar)
 
 
-def _shift_again(alpha_bar: Tensor, factor: float) -> Tensor:
-    return torch.sigmoid(torch.logit(alpha_bar) + math.log(factor))
-
-
 SHIFT = Function(
     id="ex-kernel-9",
     level="derive",
@@ -134,7 +117,6 @@ SHIFT = Function(
         for factor in (0.25, 1 / 16, draw.uniform(2, 5, generator=generator))
     ],
     reference=_shift,
-    alternative=_shift_again,
     mistakes=(
         Mistake(
             "alpha bar is scaled instead of the SNR",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,18 +22,24 @@ BAND = 0.06
 def _measure(accuracy: Callable[..., Any], generator: Generator) -> dict[str, float]:
     x0, labels = _classes(generator)
     schedule = linear_schedule(1000)
-    share, gap = {}, {}
+    share, gap, drawn = {}, {}, False
     for t in (0, 200, 450, 1000):
         own, ours = (
             Generator().manual_seed(draw.integer(0, 2**31, generator=generator)) for _ in range(2)
         )
+        state = own.get_state()
         value = accuracy(x0.clone(), labels.clone(), t, schedule, own)
         try:
             share[t] = float(value)
         except (TypeError, ValueError, RuntimeError):
             raise WrongForm("Return one number: the share of right labels.") from None
+        if t == 450:
+            drawn = not torch.equal(state, own.get_state())
+            again = accuracy(x0, labels, t, schedule, own.set_state(state))
+            drawn = drawn and float(again) == share[t]
         gap[t] = share[t] - float(_share(x0, labels, t, schedule, ours))
     return {
+        "noise from the generator (1: all of it)": float(drawn),
         "accuracy at t = 0": share[0],
         "accuracy at t = T": share[1000],
         "accuracy at t = 450, compared with ours": gap[450],
@@ -43,14 +48,17 @@ def _measure(accuracy: Callable[..., Any], generator: Generator) -> dict[str, fl
 
 
 def _classes(generator: Generator) -> tuple[Tensor, Tensor]:
-    """Five kinds of 8x8 pictures of equal contrast, with small differences within a kind."""
+    """Five kinds of 8x8 pictures of equal contrast, with large differences within a kind.
+
+    So large that the nearest *picture* is another answer than the nearest class mean.
+    """
     pictures = draw.pictures(KINDS, 8, generator=generator)
     # Orthogonal, so that every two kinds are equally far apart, whatever the seed is.
     basis = torch.linalg.qr(pictures.flatten(1).T).Q.T
-    kinds = 1.6 * basis.reshape(KINDS, 1, 8, 8)
+    kinds = 2.0 * basis.reshape(KINDS, 1, 8, 8)
     labels = torch.arange(KINDS).repeat_interleave(PER_CLASS)
     labels = labels[torch.randperm(len(labels), generator=generator)]
-    return kinds[labels] + 0.02 * draw.normal(len(labels), 1, 8, 8, generator=generator), labels
+    return kinds[labels] + 0.5 * draw.normal(len(labels), 1, 8, 8, generator=generator), labels
 
 
 def _means(x0: Tensor, labels: Tensor) -> Tensor:
@@ -66,15 +74,14 @@ def _share(
     return (guess == labels).double().mean()
 
 
-def _share_again(
+def _counts(*args: Any) -> Tensor:
+    return len(args[1]) * _share(*args)
+
+
+def _own_noise(
     x0: Tensor, labels: Tensor, t: int, schedule: NoiseSchedule, generator: Generator
-) -> float:
-    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
-    bar = float(schedule.alpha_bar[t])
-    xt = math.sqrt(bar) * x0 + math.sqrt(1 - bar) * eps
-    # All kinds have the same contrast: the nearest mean is the one with the largest product.
-    guess = (xt.flatten(1) @ _means(x0, labels).T).argmax(1)
-    return int((guess == labels).sum()) / len(labels)
+) -> Tensor:
+    return _share(x0, labels, t, schedule, Generator().manual_seed(0))
 
 
 def _percent(*args: Any) -> Tensor:
@@ -130,8 +137,15 @@ SURVIVES = Open(
     call="accuracy(x0, labels, t, schedule, generator)",
     measure=_measure,
     reference=_share,
-    alternative=_share_again,
     mistakes=(
+        Requirement(
+            "a count instead of a share",
+            "accuracy at t = 0",
+            0.0,
+            100.5,
+            _counts,
+            "Divide by the number of pictures: a share lies between 0 and 1.",
+        ),
         Requirement(
             "per cent instead of a share",
             "accuracy at t = 0",
@@ -154,7 +168,7 @@ SURVIVES = Open(
             0.0,
             CHANCE + 0.15,
             _no_noise,
-            "At t = T only luck is left. Is x_t made by the kernel, with alpha_bar[t], and is it "
+            "At t = T only chance is left. Is x_t made by the kernel, with alpha_bar[t], and is it "
             "x_t that you classify?",
         ),
         Requirement(
@@ -166,7 +180,7 @@ SURVIVES = Open(
             "A noisy picture then is a part of its own class's mean. Take the means of x0.",
         ),
         Requirement(
-            "half way the class is kept (or lost) too well",
+            "halfway the class is kept (or lost) too well",
             "accuracy at t = 450, compared with ours",
             -BAND,
             BAND,
@@ -179,7 +193,16 @@ SURVIVES = Open(
             -BAND,
             BAND,
             _variance,
-            "Look at the noise: is its factor the root of 1 - alpha_bar_t?",
+            "Look at the noise: is its factor the root of 1 - alpha_bar_t? And is it the nearest "
+            "class *mean* that you take, not the nearest picture?",
+        ),
+        Requirement(
+            "the noise does not come from the generator",
+            "noise from the generator (1: all of it)",
+            1.0,
+            1.0,
+            _own_noise,
+            "Hand it over wherever you draw: torch.randn(shape, generator=generator).",
         ),
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dmlib.book.exercises import draw
@@ -16,16 +15,6 @@ def _prior(x0: Tensor, alpha_bar_T: float) -> dict[str, Any]:
     D = x0.shape[1]
     spread = -0.5 * D * (alpha_bar_T + math.log(1 - alpha_bar_T))
     return {"mean": 0.5 * alpha_bar_T * (x0**2).sum(1), "spread": spread}
-
-
-def _prior_again(x0: Tensor, alpha_bar_T: float) -> tuple[Tensor, Tensor]:
-    from torch.distributions import Normal, kl_divergence
-
-    sd, one = torch.tensor((1 - alpha_bar_T) ** 0.5), torch.tensor(1.0)
-    q = Normal(alpha_bar_T**0.5 * x0, sd.to(x0.dtype))
-    whole = kl_divergence(q, Normal(one - one, one)).sum(1)
-    mean = (q.mean**2).sum(1) / 2
-    return mean, (whole - mean).mean()
 
 
 def _prior_with(x0: Tensor, mean: float, var: float, D: int) -> tuple[Tensor, float]:
@@ -46,7 +35,6 @@ PRIOR = Function(
         for D in (2, 3, 5)
     ],
     reference=_prior,
-    alternative=_prior_again,
     mistakes=(
         Mistake(
             "one dimension instead of D in the spread",

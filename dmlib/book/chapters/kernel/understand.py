@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from dmlib.book.exercises.exercise import Mistake, Number, Quiz
@@ -22,12 +20,6 @@ def _equal_parts() -> float:
     return _nearest(cosine_schedule(STEPS).alpha_bar, 0.5)
 
 
-def _equal_parts_again() -> float:
-    s = 0.008
-    root = math.sqrt(0.5) * math.cos(math.pi / 2 * s / (1 + s))
-    return STEPS * (math.acos(root) * 2 / math.pi * (1 + s) - s)
-
-
 EQUAL_PARTS = Number(
     id="ex-kernel-1",
     level="understand",
@@ -35,7 +27,6 @@ EQUAL_PARTS = Number(
     minutes=4,
     tolerance=2.0,
     reference=_equal_parts,
-    alternative=_equal_parts_again,
     mistakes=(
         Mistake(
             "the linear schedule's step",
@@ -84,7 +75,7 @@ LEAK = Quiz(
         ),
         "d": Option(
             "The network takes its brightness from the leak, and pure noise always says medium.",
-            "So very dark and very bright pictures are never drawn. zero_terminal_snr mends it "
+            "So very dark and very bright pictures are never drawn. zero_terminal_snr cures it "
             "(Lin et al. 2024).",
             right=True,
         ),

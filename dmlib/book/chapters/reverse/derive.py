@@ -23,15 +23,10 @@ def _gaussian(xt: Tensor, variance_prev: float, beta_t: float) -> dict[str, Any]
     }
 
 
-def _gaussian_again(xt: Tensor, variance_prev: float, beta_t: float) -> tuple[Tensor, float]:
-    precision = 1 / variance_prev + (1 - beta_t) / beta_t
-    return (1 - beta_t) ** 0.5 / beta_t / precision * xt, 1 / precision
-
-
 GAUSSIAN = Function(
     id="ex-reverse-4",
     level="derive",
-    title="One heap: the step back exactly",
+    title="One heap: the reverse step exactly",
     minutes=10,
     call="reverse_terms(xt, variance_prev, beta_t)",
     terms=("mean", "variance"),
@@ -44,15 +39,14 @@ GAUSSIAN = Function(
         for _ in range(5)
     ],
     reference=_gaussian,
-    alternative=_gaussian_again,
     mistakes=(
         Mistake(
             "the shrinking is undone, as if there were no noise",
             lambda x, v, b: (x / math.sqrt(1 - b), b),
-            "x_t may be large because its noise was large. How far can one trust it?",
+            "x_t may be large because its noise was large. How far can it be trusted?",
         ),
         Mistake(
-            "the variance of the step forwards",
+            "the variance of the forward step",
             lambda x, v, b: (_gaussian(x, v, b)["mean"], b),
             "Looking back there are two sources of knowledge: x_t, and where x_{t-1} tends to lie.",
         ),
@@ -96,15 +90,6 @@ def _square(x0: Tensor, xt: Tensor, bar_s: float, bar_t: float) -> dict[str, Any
     }
 
 
-def _square_again(x0: Tensor, xt: Tensor, bar_s: float, bar_t: float) -> tuple[float, Tensor]:
-    # From mean and variance, which one gets by way of the noise: A = 1 / variance, B = mean / v.
-    alpha = bar_t / bar_s
-    variance = (1 - alpha) * (1 - bar_s) / (1 - bar_t)
-    eps = (xt - bar_t**0.5 * x0) / (1 - bar_t) ** 0.5
-    mean = (xt - (1 - alpha) / (1 - bar_t) ** 0.5 * eps) / alpha**0.5
-    return 1 / variance, mean / variance
-
-
 def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
     r = t / s
     A, on_xt, on_x0 = r / (1 - r) + 1 / (1 - s), math.sqrt(r) / (1 - r), math.sqrt(s) / (1 - s)
@@ -128,7 +113,7 @@ def _square_slip(x0: Tensor, xt: Tensor, s: float, t: float, slip: str) -> Any:
 SQUARE = Function(
     id="ex-reverse-5",
     level="derive",
-    title="Complete the square for a longer way",
+    title="Complete the square for a longer step",
     minutes=15,
     call="square_terms(x0, xt, bar_s, bar_t)",
     terms=("A", "B"),
@@ -142,12 +127,11 @@ SQUARE = Function(
         for bar_s in (draw.uniform(0.3, 0.9, generator=generator) for _ in range(5))
     ],
     reference=_square,
-    alternative=_square_again,
     mistakes=(
         Mistake(
             "the kernel from x_0 to x_t in place of that from x_s to x_t",
             lambda x0, xt, s, t: _square_slip(x0, xt, s, t, "kernel"),
-            "From x_s to x_t only the steps s+1, ..., t are walked. What is the product of their "
+            "From x_s to x_t only the steps s+1, ..., t are taken. What is the product of their "
             "alphas?",
         ),
         Mistake(
@@ -194,11 +178,6 @@ def _weight(t: Tensor, schedule: NoiseSchedule) -> Tensor:
     return beta_t / (2 * alpha_t * (1 - bar_prev))
 
 
-def _weight_again(t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    snr = schedule.alpha_bar / (1 - schedule.alpha_bar)
-    return (snr[t - 1] / snr[t] - 1) / 2
-
-
 def _weight_cases(generator: Generator) -> Cases:
     return [
         (1 + draw.steps(T - 1, 5, generator=generator), draw.schedule(T, generator=generator))
@@ -213,17 +192,16 @@ def _weight_with(t: Tensor, s: NoiseSchedule, below: Tensor) -> Tensor:
 WEIGHT = Function(
     id="ex-reverse-9",
     level="derive",
-    title="What the bound weighs the noise with",
+    title="How the bound weights the noise",
     minutes=12,
     call="eps_weight(t, schedule)",
     cases=_weight_cases,
     reference=_weight,
-    alternative=_weight_again,
     mistakes=(
         Mistake(
             "sigma_t^2 = beta_t in place of beta_tilde_t",
             lambda t, s: _weight_with(t, s, s.alpha[t] * (1 - s.alpha_bar[t])),
-            "Here both normals have the variance beta_tilde_t: put it in and shorten.",
+            "Here both normals have the variance beta_tilde_t: put it in and simplify.",
         ),
         Mistake(
             "the factor 1/2 is missing",

@@ -21,7 +21,7 @@ QUESTIONS = (
             ),
             Option(
                 "Because the forward step is not normal",
-                "It is normal by construction. The step back is not, in general.",
+                "It is normal by construction. The reverse step is not, in general.",
             ),
         ),
     ),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Function, Mistake
-from dmlib.forward import q_posterior
 from dmlib.schedules import NoiseSchedule
 
 Cases = list[tuple[Any, ...]]
@@ -19,15 +17,6 @@ def _ddpm(xt: Tensor, eps_hat: Tensor, noise: Tensor, t: int, schedule: NoiseSch
     beta_t, alpha_t, bar_t = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar[t]
     mean = (xt - beta_t / (1 - bar_t).sqrt() * eps_hat) / alpha_t.sqrt()
     return mean if t == 1 else mean + beta_t.sqrt() * noise
-
-
-def _ddpm_again(
-    xt: Tensor, eps_hat: Tensor, noise: Tensor, t: int, schedule: NoiseSchedule
-) -> Tensor:
-    bar_t = schedule.alpha_bar[t]
-    x0_hat = (xt - (1 - bar_t) ** 0.5 * eps_hat) / bar_t**0.5
-    mean, _ = q_posterior(x0_hat, xt, t, schedule=schedule)
-    return mean + (t > 1) * schedule.beta[t] ** 0.5 * noise
 
 
 def _ddpm_cases(generator: Generator) -> Cases:
@@ -51,7 +40,6 @@ DDPM = Function(
     call="my_ddpm_step(xt, eps_hat, noise, t, schedule)",
     cases=_ddpm_cases,
     reference=_ddpm,
-    alternative=_ddpm_again,
     mistakes=(
         Mistake(
             "noise is added at the last step, too",
@@ -63,7 +51,7 @@ DDPM = Function(
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), s.alpha[t].sqrt(), s.beta[t]
             ),
-            "sigma_t^2 = beta_t is the variance. What is the noise multiplied with?",
+            "sigma_t^2 = beta_t is the variance. What is the noise multiplied by?",
         ),
         Mistake(
             "no noise at all",
@@ -73,11 +61,11 @@ DDPM = Function(
             "Only the step to x_0 is without noise; all others draw from p(x_{t-1} | x_t).",
         ),
         Mistake(
-            "all of the noise is taken off, not one step's share",
+            "all of the noise is removed, not one step's share",
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, (1 - s.alpha_bar[t]).sqrt(), s.alpha[t].sqrt(), s.beta[t].sqrt()
             ),
-            "One step takes off beta_t / sqrt(1 - alpha_bar_t) times eps_hat.",
+            "One step removes beta_t / sqrt(1 - alpha_bar_t) times eps_hat.",
         ),
         Mistake(
             "the root under beta_t is missing",
@@ -117,7 +105,7 @@ DDPM = Function(
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), 1.0, s.beta[t].sqrt()
             ),
-            "The step forwards shrinks by sqrt(alpha_t): the way back must undo that.",
+            "The forward step shrinks by sqrt(alpha_t): the reverse step must undo that.",
         ),
         Mistake(
             "sigma_t^2 = beta_tilde_t, where beta_t is asked for",
@@ -139,13 +127,6 @@ DDPM = Function(
 def _v(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> dict[str, Tensor]:
     a, b = schedule.alpha_bar[t].sqrt(), (1 - schedule.alpha_bar[t]).sqrt()
     return {"x0": a * xt - b * v, "score": -(xt + a / b * v)}
-
-
-def _v_again(v: Tensor, xt: Tensor, t: int, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
-    # a and b are cosine and sine of one angle: x_0 is x_t, turned back by it.
-    angle = torch.arccos(schedule.alpha_bar[t] ** 0.5)
-    x0 = angle.cos() * xt - angle.sin() * v
-    return x0, (angle.cos() * x0 - xt) / angle.sin() ** 2
 
 
 def _v_with(v: Tensor, xt: Tensor, t: int, s: NoiseSchedule, below: Any) -> tuple[Tensor, Tensor]:
@@ -176,7 +157,6 @@ V = Function(
         for t in (1, 3, 7)
     ],
     reference=_v,
-    alternative=_v_again,
     mistakes=(
         Mistake(
             "the sign of v",
@@ -194,7 +174,7 @@ V = Function(
             "The score points the other way than the noise, and has another length.",
         ),
         Mistake(
-            "the noise, turned round, but not divided",
+            "the noise with its sign changed, but not divided",
             lambda v, x, t, s: _v_with(v, x, t, s, 1.0),
             "The score is -eps_hat / sqrt(1 - alpha_bar_t): divide.",
         ),
@@ -206,8 +186,8 @@ V = Function(
         Mistake(
             "the score is divided by the variance",
             lambda v, x, t, s: _v_with(v, x, t, s, 1 - s.alpha_bar[t]),
-            "eps has been divided by the standard deviation once already: once more, and that is "
-            "all.",
+            "eps already is a deviation divided by sqrt(1 - alpha_bar_t): divide by it once "
+            "more, and no further.",
         ),
         Mistake(
             "v is taken for eps",

@@ -32,15 +32,6 @@ def _x0(xt: Tensor, eps_hat: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tens
     return (xt - (1 - bar).sqrt() * eps_hat) / bar.sqrt()
 
 
-def _x0_again(xt: Tensor, eps_hat: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    # x_t / sqrt(bar) is x_0 and the noise of the variance 1 / SNR.
-    rows = [
-        x / schedule.alpha_bar[i] ** 0.5 - e / schedule.snr[i] ** 0.5
-        for x, e, i in zip(xt, eps_hat, t, strict=True)
-    ]
-    return torch.stack(rows)
-
-
 def _x0_with(xt: Tensor, eps_hat: Tensor, bar: Tensor, on_eps: Tensor) -> Tensor:
     return (xt - on_eps.reshape(-1, 1, 1) * eps_hat) / bar.sqrt().reshape(-1, 1, 1)
 
@@ -53,10 +44,9 @@ X0_HAT = Function(
     call="my_x0_hat(xt, eps_hat, t, schedule)",
     cases=_cases,
     reference=_x0,
-    alternative=_x0_again,
     mistakes=(
         Mistake(
-            "the noise is taken off, but the picture is not scaled back",
+            "the noise is removed, but the picture is not scaled back",
             lambda x, e, t, s: x - (1 - s.alpha_bar[t]).sqrt().reshape(-1, 1, 1) * e,
             "What is left is sqrt(alpha_bar_t) x_0. One more step to x_0 itself.",
         ),
@@ -68,7 +58,7 @@ X0_HAT = Function(
         Mistake(
             "divided by alpha_bar_t, without the root",
             lambda x, e, t, s: _x0_with(x, e, s.alpha_bar[t] ** 2, (1 - s.alpha_bar[t]).sqrt()),
-            "The kernel multiplies x_0 with sqrt(alpha_bar_t): divide by just that.",
+            "The kernel multiplies x_0 by sqrt(alpha_bar_t): divide by just that.",
         ),
         Mistake(
             "the noise is added once more",
@@ -101,14 +91,6 @@ def _tilde(schedule: NoiseSchedule) -> Tensor:
     return tilde
 
 
-def _tilde_again(schedule: NoiseSchedule) -> list[float]:
-    table = [0.0, 0.0]
-    for t in range(2, schedule.T + 1):
-        precision = schedule.alpha[t] / schedule.beta[t] + 1 / (1 - schedule.alpha_bar[t - 1])
-        table.append(float(1 / precision))
-    return table
-
-
 def _slot_0(steps: Tensor) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=steps.dtype), steps])
 
@@ -121,10 +103,9 @@ BETA_TILDE = Function(
     call="my_beta_tilde(schedule)",
     cases=lambda generator: [(draw.schedule(T, generator=generator),) for T in (6, 10, 15)],
     reference=_tilde,
-    alternative=_tilde_again,
     mistakes=(
         Mistake(
-            "the variance of the step forwards",
+            "the variance of the forward step",
             lambda s: s.beta,
             "beta_t is the variance without any knowledge of x_0. Knowledge makes it smaller.",
         ),
@@ -165,13 +146,6 @@ def _mu(x0: Tensor, xt: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
     return on_x0 * x0 + on_xt * xt
 
 
-def _mu_again(x0: Tensor, xt: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    # By way of the noise that leads from x_0 to x_t.
-    beta_t, bar_t = at(schedule.beta, t, x0), at(schedule.alpha_bar, t, x0)
-    eps = (xt - bar_t.sqrt() * x0) / (1 - bar_t).sqrt()
-    return (xt - beta_t / (1 - bar_t).sqrt() * eps) / (1 - beta_t).sqrt()
-
-
 def _mixed(x0: Tensor, xt: Tensor, on_x0: Tensor, on_xt: Tensor, below: Tensor) -> Tensor:
     return (on_x0 / below).reshape(-1, 1, 1) * x0 + (on_xt / below).reshape(-1, 1, 1) * xt
 
@@ -202,7 +176,7 @@ MU_TILDE = Function(
     call="my_mu_tilde(x0, xt, t, schedule)",
     cases=_cases,
     reference=_mu,
-    alternative=_mu_again,
+    forbidden=("q_posterior",),
     mistakes=(
         Mistake(
             "the two factors are exchanged",

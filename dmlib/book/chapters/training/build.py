@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Generator, Tensor
 
 from dmlib.book.chapters.training.nets import HiddenNet
@@ -19,10 +18,6 @@ Cases = list[tuple[Any, ...]]
 
 def _grey(x: Tensor) -> Tensor:
     return ((x + 1) * 127.5).round().clamp(0, 255)
-
-
-def _grey_again(x: Any) -> Any:
-    return np.rint(np.interp(x, [-1, 1], [0, 255])).astype(np.uint8)
 
 
 def _samples(generator: Generator) -> Cases:
@@ -42,23 +37,22 @@ GREY = Function(
     call="to_grey(x)",
     cases=_samples,
     reference=_grey,
-    alternative=_grey_again,
     mistakes=(
         Mistake(
-            "what lies outside is not cut off, and wraps around in uint8",
+            "what lies outside is not clipped, and wraps around in uint8",
             lambda x: ((x + 1) * 127.5).round().long() % 256,
             "Samples leave [-1, 1] a little. As uint8 a level of 260 would be 4, nearly black: "
-            "cut to 0..255 before.",
+            "clip to 0..255 first.",
         ),
         Mistake(
-            "not cut off",
+            "not clipped",
             lambda x: ((x + 1) * 127.5).round(),
             "There are no levels below 0 and above 255: samples leave [-1, 1] a little.",
         ),
         Mistake(
             "rounded down, not to the nearest level",
             lambda x: ((x + 1) * 127.5).clamp(0, 255).floor(),
-            "Turning into a whole number cuts off what is behind the point. Round first.",
+            "Conversion to a whole number drops the fraction. Round first.",
         ),
         Mistake(
             "not rounded",
@@ -79,16 +73,10 @@ def _loss(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule)
     return simple_loss(net(xt, t), eps)
 
 
-def _loss_again(net: Any, x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tensor:
-    bar = schedule.alpha_bar[t].reshape(-1, 1, 1, 1)
-    gap = net(bar.sqrt() * x0 + (1 - bar).sqrt() * eps, t) - eps
-    return gap.square().sum() / gap.numel()
-
-
 def _loss_cases(generator: Generator) -> Cases:
     return [
         (
-            HiddenNet(generator=generator),
+            HiddenNet(generator=generator, trainable=True),
             draw.normal(B, 1, 3, B, generator=generator),
             draw.steps(9, B, generator=generator),
             draw.normal(B, 1, 3, B, generator=generator),
@@ -107,6 +95,23 @@ def _noised(x0: Tensor, t: Tensor, eps: Tensor, schedule: NoiseSchedule) -> Tens
     return q_sample(x0, t, eps, schedule=schedule)
 
 
+def _learnable(given: tuple[Any, ...], loss: Any) -> Mistake | None:
+    """Whether a training could use this loss: it must lead back to the network's weights."""
+    if given[0].gradient() is not None:
+        return Mistake(
+            "backward() is called inside",
+            None,
+            "Return the loss alone; the training loop calls backward() on it.",
+        )
+    if isinstance(loss, Tensor) and loss.requires_grad:
+        return None
+    return Mistake(
+        "nothing can be learned from this loss: it does not lead back to the network",
+        None,
+        "Return the tensor itself, made without no_grad, .item(), .detach() and float().",
+    )
+
+
 LOSS = Function(
     id="ex-training-4",
     level="build",
@@ -115,7 +120,7 @@ LOSS = Function(
     call="my_loss(net, x0, t, eps, schedule)",
     cases=_loss_cases,
     reference=_loss,
-    alternative=_loss_again,
+    look=_learnable,
     mistakes=(
         Mistake(
             "the network is shown the clean picture",

@@ -19,12 +19,6 @@ def _lowest(alpha_bar_t: float, variance: float) -> float:
     return alpha_bar_t * variance / (alpha_bar_t * variance + 1 - alpha_bar_t)
 
 
-def _lowest_again(alpha_bar_t: float, variance: float) -> float:
-    # The variance of x_0, once x_t is known, and how eps moves with it.
-    snr = alpha_bar_t / (1 - alpha_bar_t)
-    return snr / (1 / variance + snr)
-
-
 _WAY = (
     "1/Var(x_0 given x_t) = 1/variance + alpha_bar_t/(1 - alpha_bar_t); then multiply by the SNR."
 )
@@ -45,7 +39,6 @@ LOWEST = Function(
         for _ in range(6)
     ],
     reference=_lowest,
-    alternative=_lowest_again,
     mistakes=(
         Mistake(
             "the part of the noise that can be known",
@@ -101,7 +94,7 @@ LOWEST = Function(
         Mistake(
             "0",
             lambda a, v: 0.0,
-            "From x_t alone nobody can tell picture and noise apart exactly.",
+            "From x_t alone picture and noise cannot be told apart exactly.",
         ),
     ),
 )
@@ -109,11 +102,6 @@ LOWEST = Function(
 
 def _accumulated(gradients: Tensor, sizes: Tensor) -> Tensor:
     return (sizes[:, None] * gradients).sum(0) / sizes.sum()
-
-
-def _accumulated_again(gradients: Tensor, sizes: Tensor) -> Tensor:
-    shares = sizes.double() / float(sizes.sum())
-    return shares @ gradients
 
 
 def _parts(generator: Generator) -> Cases:
@@ -133,7 +121,6 @@ ACCUMULATED = Function(
     call="accumulated(gradients, sizes)",
     cases=_parts,
     reference=_accumulated,
-    alternative=_accumulated_again,
     mistakes=(
         Mistake(
             "the gradients are only added",
@@ -174,12 +161,6 @@ def _v_weights(t: Tensor, schedule: NoiseSchedule) -> dict[str, Tensor]:
     return {"on eps": 1 / bar, "on x0": 1 / (1 - bar)}
 
 
-def _v_weights_again(t: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
-    # By way of the error in x_0: times SNR it is that in eps, times SNR + 1 that in v.
-    snr = schedule.snr[t]
-    return (snr + 1) / snr, snr + 1
-
-
 V_WEIGHTS = Function(
     id="ex-training-12",
     level="derive",
@@ -192,7 +173,6 @@ V_WEIGHTS = Function(
         for T in (8, 12)
     ],
     reference=_v_weights,
-    alternative=_v_weights_again,
     mistakes=(
         Mistake(
             "the two are exchanged",

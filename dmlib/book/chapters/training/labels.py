@@ -19,10 +19,6 @@ def _drop(y: Tensor, u: Tensor, share: float, null_class: int) -> Tensor:
     return dropped * null_class + (1 - dropped) * y
 
 
-def _drop_again(y: Any, u: Any, share: float, null_class: int) -> list[int]:
-    return [null_class if a < share else int(b) for a, b in zip(u, y, strict=True)]
-
-
 def _label_cases(generator: Generator) -> Cases:
     cases = []
     for _ in range(4):
@@ -43,7 +39,6 @@ DROP = Function(
     call="drop_labels(y, u, share, null_class)",
     cases=_label_cases,
     reference=_drop,
-    alternative=_drop_again,
     mistakes=(
         Mistake(
             "the share is kept, and the rest dropped",
@@ -80,13 +75,6 @@ def _guided(net: Any, xt: Tensor, t: Tensor, y: Tensor, guidance_scale: float) -
     return without + guidance_scale * (with_label - without)
 
 
-def _guided_again(net: Any, xt: Tensor, t: Tensor, y: Tensor, guidance_scale: float) -> Tensor:
-    # One call with everything twice, as one does it on a GPU.
-    labels = torch.cat([y, torch.tensor([net.num_classes] * len(y))])
-    both = net(torch.cat([xt, xt]), torch.cat([t, t]), labels).chunk(2)
-    return guidance_scale * both[0] + (1 - guidance_scale) * both[1]
-
-
 def _guided_cases(generator: Generator) -> Cases:
     return [
         (
@@ -108,7 +96,6 @@ GUIDED = Function(
     call="my_guided(net, xt, t, y, guidance_scale)",
     cases=_guided_cases,
     reference=_guided,
-    alternative=_guided_again,
     mistakes=(
         Mistake(
             "the paper's scale, which is ours less one",
@@ -120,6 +107,11 @@ GUIDED = Function(
             "with and without label are exchanged",
             lambda net, xt, t, y, w: _guided(net, xt, t, y, 1 - w),
             "With a large scale you move away from the label. Where must scale 1 end?",
+        ),
+        Mistake(
+            "only the difference: the answer without label is missing",
+            lambda net, xt, t, y, w: _guided(net, xt, t, y, w) - _guided(net, xt, t, y, 0.0),
+            "The scaled difference is added to the answer without label.",
         ),
         Mistake(
             "class 0 taken for 'no label'",

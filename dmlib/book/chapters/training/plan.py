@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from dmlib.book.exercises import draw
@@ -20,14 +19,6 @@ def _ema(weights: Tensor, decay: float) -> Tensor:
         d = min(decay, (1 + n) / (10 + n))
         average = d * average + (1 - d) * weights[n]
     return average
-
-
-def _ema_again(weights: Tensor, decay: float) -> Tensor:
-    # How much each row counts in the end: its own share, shrunk by all later updates.
-    n = torch.arange(1, len(weights), dtype=torch.float64)
-    d = ((n + 1) / (n + 10)).clamp(max=decay)
-    later = d.prod() / d.cumprod(0)
-    return d.prod() * weights[0] + ((1 - d) * later) @ weights[1:]
 
 
 def _ema_with(weights: Tensor, rate: Any) -> Tensor:
@@ -52,7 +43,6 @@ EMA = Function(
         for N in (5, 6, 6)
     ],
     reference=_ema,
-    alternative=_ema_again,
     mistakes=(
         Mistake(
             "old and new are exchanged",
@@ -95,13 +85,6 @@ def _rate(step: int, steps: int, warmup: int, top: float) -> float:
     return top * (1 + math.cos(math.pi * done)) / 2
 
 
-def _rate_again(step: int, steps: int, warmup: int, top: float) -> float:
-    if step < warmup:
-        return top / warmup * step
-    done = max(step - warmup - 1, 0) / (steps - warmup)
-    return top * math.cos(math.pi / 2 * done) ** 2
-
-
 def _rate_cases(generator: Generator) -> Cases:
     cases = []
     for _ in range(2):
@@ -128,7 +111,6 @@ RATE = Function(
     call="my_rate(step, steps, warmup, top)",
     cases=_rate_cases,
     reference=_rate,
-    alternative=_rate_again,
     mistakes=(
         Mistake(
             "no warm-up",
@@ -160,7 +142,7 @@ RATE = Function(
         Mistake(
             "a straight line down, no cosine",
             lambda i, n, w, top: top * i / w if i <= w else top * (1 - (i - w - 1) / (n - w)),
-            "The decay is half a cosine wave: slow at first, slow at last.",
+            "The decay is half a cosine wave: slow at first, and slow at the end.",
         ),
         Mistake(
             "the cosine wave goes below 0",
@@ -177,12 +159,8 @@ def _times(T: int, steps: int) -> list[int]:
     return [round(T * k / steps) for k in range(steps, -1, -1)]
 
 
-def _times_again(T: int, steps: int) -> Tensor:
-    return torch.linspace(T, 0, steps + 1, dtype=torch.float64).round().long()
-
-
 def _times_cases(generator: Generator) -> Cases:
-    # No time lies half way between two integers, with steps strides (odd) or steps - 1 (T is a
+    # No time lies halfway between two integers, with steps strides (odd) or steps - 1 (T is a
     # multiple of 4).
     return [
         (4 * steps * draw.integer(3, 60, generator=generator) + rest, steps)
@@ -198,7 +176,6 @@ TIMES = Function(
     call="my_times(T, steps)",
     cases=_times_cases,
     reference=_times,
-    alternative=_times_again,
     mistakes=(
         Mistake(
             "the clean end is missing",

@@ -42,11 +42,6 @@ def _memory() -> float:
     return numbers * 4 * (weights + gradients + moments + average) / 1e6
 
 
-def _memory_again() -> float:
-    one_copy = 1.5 * 32 / 8  # MB
-    return one_copy + one_copy + 2 * one_copy + one_copy
-
-
 MEMORY = Number(
     id="ex-training-3",
     level="understand",
@@ -54,7 +49,6 @@ MEMORY = Number(
     minutes=5,
     tolerance=0.2,
     reference=_memory,
-    alternative=_memory_again,
     mistakes=(
         Mistake(
             "only the weights",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Generator
 
 from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Function, Mistake
-from dmlib.models.blocks import ResidualBlock
 
 Cases = list[tuple[Any, ...]]
 Shapes = list[tuple[int, int]]
@@ -20,18 +18,6 @@ def _skips(image_size: int, widths: tuple[int, ...], blocks: int) -> Shapes:
     for level, width in enumerate(widths):
         made += [(width, image_size // 2**level)] * blocks
     return made[::-1]
-
-
-def _skips_again(image_size: int, widths: tuple[int, ...], blocks: int) -> torch.Tensor:
-    """From the bottom up: the size doubles from level to level."""
-    levels = len(widths)
-    size = image_size * 2 ** (1 - levels)
-    rows = []
-    for width in reversed(widths):
-        for _ in range(blocks):
-            rows.append([width, size])
-        size = size + size
-    return torch.tensor(rows)
 
 
 def _skip_cases(generator: Generator) -> Cases:
@@ -55,7 +41,6 @@ SKIP_SHAPES = Function(
     call="skip_shapes(image_size, widths, blocks)",
     cases=_skip_cases,
     reference=_skips,
-    alternative=_skips_again,
     mistakes=(
         Mistake(
             "in the order in which they are made",
@@ -63,7 +48,7 @@ SKIP_SHAPES = Function(
             "The way up begins at the bottom: the map that was made last is used first.",
         ),
         Mistake(
-            "the widths are turned round, the sizes are not",
+            "the widths are reversed, the sizes are not",
             lambda size, widths, blocks: [
                 (c, s)
                 for (c, _), (_, s) in zip(
@@ -110,13 +95,6 @@ def _block(c_in: int, c_out: int, emb_dim: int) -> dict[str, int]:
     }
 
 
-def _block_again(c_in: int, c_out: int, emb_dim: int) -> list[int]:
-    """Let PyTorch count."""
-    with torch.device("meta"):
-        block = ResidualBlock(c_in, c_out, emb_dim=emb_dim)
-    return [sum(p.numel() for p in getattr(block, name).parameters()) for name in PARTS]
-
-
 def _other(c_in: int, c_out: int, emb_dim: int, **changed: int) -> dict[str, int]:
     return _block(c_in, c_out, emb_dim) | changed
 
@@ -146,7 +124,6 @@ BLOCK = Function(
     terms=PARTS,
     cases=_block_cases,
     reference=_block,
-    alternative=_block_again,
     mistakes=(
         Mistake(
             "the biases are forgotten",

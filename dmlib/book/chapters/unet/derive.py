@@ -12,13 +12,6 @@ def _loss(alpha_bar_t: float, m: float) -> dict[str, float]:
     return {"noise": alpha_bar_t**2, "picture": alpha_bar_t * (1 - alpha_bar_t) * m}
 
 
-def _loss_again(alpha_bar_t: float, m: float) -> tuple[float, float]:
-    """eps - eps_hat = a eps + b x_0, with the squares of a and b."""
-    signal, sigma = math.sqrt(alpha_bar_t), math.sqrt(1 - alpha_bar_t)
-    a = 1 - sigma * sigma
-    return a * a, (sigma * signal) ** 2 * m
-
-
 FIRST_LOSS = Function(
     id="ex-unet-10",
     level="derive",
@@ -31,7 +24,6 @@ FIRST_LOSS = Function(
         for _ in range(5)
     ],
     reference=_loss,
-    alternative=_loss_again,
     mistakes=(
         Mistake(
             "eps_hat = 0, as without the v inside",
@@ -62,7 +54,8 @@ FIRST_LOSS = Function(
         Mistake(
             "the factors are not squared",
             lambda a, m: (a, math.sqrt(a * (1 - a)) * m),
-            "The loss is a mean of squares: each factor is squared with what it stands before.",
+            "The loss is a mean of squares: each factor is squared, together "
+            "with what it multiplies.",
         ),
     ),
 )
@@ -78,11 +71,6 @@ def _sees(levels: int, blocks: int) -> int:
     return side
 
 
-def _sees_again(levels: int, blocks: int) -> int:
-    halvings = levels - 1
-    return 3 + 4 * blocks * (2**levels - 1) + 2 * (2**halvings - 1)
-
-
 RECEPTIVE_FIELD = Function(
     id="ex-unet-11",
     level="derive",
@@ -94,7 +82,6 @@ RECEPTIVE_FIELD = Function(
         for low in (1, 2, 2, 3, 3)
     ],
     reference=_sees,
-    alternative=_sees_again,
     mistakes=(
         Mistake(
             "one convolution a block",

@@ -52,13 +52,6 @@ def _middle() -> float:
     return WIDTHS[-1] * sizes[-1] ** 2
 
 
-def _middle_again() -> float:
-    size = SIZE
-    for _ in WIDTHS[1:]:
-        size //= 2
-    return CHANNELS_MIDDLE * size * size
-
-
 MIDDLE = Number(
     id="ex-unet-2",
     level="understand",
@@ -66,7 +59,6 @@ MIDDLE = Number(
     minutes=4,
     tolerance=0.5,
     reference=_middle,
-    alternative=_middle_again,
     mistakes=(
         Mistake(
             "halved once too often",
@@ -110,10 +102,6 @@ def _turns() -> float:
     return _turning(2 * math.pi)
 
 
-def _turns_again() -> float:
-    return math.floor(32 * math.log(STEPS / (2 * math.pi)) / math.log(PERIOD)) + 1
-
-
 TURNS = Number(
     id="ex-unet-3",
     level="understand",
@@ -121,7 +109,6 @@ TURNS = Number(
     minutes=6,
     tolerance=0.25,
     reference=_turns,
-    alternative=_turns_again,
     mistakes=(
         Mistake(
             "the largest k instead of the number of waves",
@@ -136,7 +123,7 @@ TURNS = Number(
         Mistake(
             "half a turn instead of a full one",
             lambda: _turning(math.pi),
-            "After pi a cosine is at its lowest point, only half way round.",
+            "After pi a cosine is at its lowest point, only halfway round.",
         ),
         Mistake(
             "cosines and sines counted apart",

@@ -5,26 +5,27 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import FrozenInstanceError, asdict, replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
 
 from dmlib.models import UNet
 from dmlib.training.config import TrainConfig, learning_rate
-from dmlib.training.recipes import CIFAR10, PRESETS, SMOKE, preset
+from dmlib.training.recipes import CIFAR10, FUNCTIONS, RECIPES, SMOKE
 
 
-@pytest.mark.parametrize("recipe", PRESETS, ids=lambda p: p.name)
-def test_preset_is_found_by_its_name_frozen_and_can_be_written_down(recipe):
-    assert preset(recipe.name) is recipe
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.name)
+def test_recipe_is_frozen_and_can_be_written_down(recipe):
     with pytest.raises(FrozenInstanceError):
         recipe.batch_size = 1
-    assert json.loads(json.dumps(asdict(recipe)))["name"] == recipe.name
+    said = json.loads(json.dumps(recipe.described()))
+    assert said["name"] == recipe.name
+    assert [said[f] for f in FUNCTIONS] == [getattr(recipe, f).__name__ for f in FUNCTIONS]
     assert recipe.make_schedule().T == recipe.T
     with torch.device("meta"):
         net = UNet(recipe.net)
-    assert net.num_classes == 10
+    assert net.num_classes == (None if recipe is CIFAR10 else 10)
 
 
 def test_cifar10_has_the_size_of_the_papers_network():
@@ -34,16 +35,21 @@ def test_cifar10_has_the_size_of_the_papers_network():
     assert abs(count / 35.7e6 - 1) < 0.05
 
 
-def test_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match=r"^name must be one of \['smoke'"):
-        preset("huge")
-
-
 @pytest.mark.parametrize(
-    "change", [{"data": "mnist"}, {"predicts": "x0"}, {"schedule": "flat"}, {"batch_size": 0}]
+    ("change", "says"),
+    [
+        ({"data": "mnist"}, "data must be a function, got 'mnist'; try: fashion"),
+        ({"predicts": "x0"}, "predicts must be a function, got 'x0'; try: predicts_v"),
+        ({"schedule": "flat"}, "schedule must be a function, got 'flat'; try: cosine_schedule"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+        ({"batch_size": "32"}, "batch_size must be an integer >= 1, got '32'"),
+        ({"T": 10.5}, "T must be an integer >= 1, got 10.5"),
+        ({"net": None}, "net must be a UNetConfig, got NoneType"),
+        ({"train": {}}, "train must be a TrainConfig, got dict"),
+    ],
 )
-def test_impossible_preset_is_refused(change):
-    with pytest.raises(ValueError, match=f"^{next(iter(change))} must be"):
+def test_impossible_recipe_is_refused(change, says):
+    with pytest.raises(ValueError, match=f"^{says}"):
         replace(SMOKE, **change)
 
 
@@ -60,6 +66,8 @@ def test_impossible_preset_is_refused(change):
         {"hold": 1.0},
         {"ema_decay": 1.0},
         {"weighting": "x0"},
+        {"precision": "half"},
+        {"compile": "no"},
     ],
 )
 def test_impossible_training_is_refused(change):
