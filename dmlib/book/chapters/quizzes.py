@@ -5,6 +5,7 @@ from __future__ import annotations
 from dmlib.book.chapters.forward import quiz as forward
 from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
+from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
 from dmlib.book.chapters.training import quiz as training
 from dmlib.book.chapters.unet import quiz as unet
@@ -18,6 +19,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "reverse": reverse.QUESTIONS,
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
+    "restore": restore.QUESTIONS,
 }
 TITLES: dict[str, str] = {
     "introduction": "Introduction",
@@ -26,4 +28,5 @@ TITLES: dict[str, str] = {
     "reverse": "Reverse process",
     "unet": "U-Net",
     "training": "Training",
+    "restore": "Change, fill, restore",
 }
