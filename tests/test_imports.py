@@ -27,6 +27,7 @@ LAYERS = (
     ("oracle", "sampling"),
     ("guidance", "continuous"),
     ("models", "data"),
+    ("applications",),
     ("checkpoint",),
     ("training",),
     ("metrics",),

@@ -9,6 +9,7 @@ from dmlib.data.scaling import check_range, check_signed, to_uint8, to_unit
 from dmlib.data.toys import (
     ground_truth_mixture,
     ground_truth_mixture_2d,
+    ring_of_heaps,
     swiss_roll,
     swiss_roll_3d,
     swiss_roll_3d_moments,
@@ -31,6 +32,7 @@ __all__ = [
     "folder",
     "ground_truth_mixture",
     "ground_truth_mixture_2d",
+    "ring_of_heaps",
     "save_png",
     "swiss_roll",
     "swiss_roll_3d",

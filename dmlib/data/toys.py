@@ -40,6 +40,20 @@ def ground_truth_mixture_2d() -> GaussianMixture:
     )
 
 
+def ring_of_heaps() -> GaussianMixture:
+    """Eight equal, narrow heaps on a ring in the plane; each coordinate has about variance 1.
+
+    The first lies at the angle 0.2, a little above the right end, so that no two heaps have the
+    same x or the same y.
+    """
+    angle = 0.2 + torch.arange(8, dtype=F64) * math.pi / 4
+    return GaussianMixture(
+        torch.full((8,), 1 / 8, dtype=F64),
+        math.sqrt(2) * torch.stack((angle.cos(), angle.sin()), 1),
+        torch.full((8,), 0.05, dtype=F64),
+    )
+
+
 def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
     """A spiral in the plane: (theta cos theta, theta sin theta) + noise, standardised.
 

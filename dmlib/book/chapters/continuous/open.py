@@ -35,6 +35,8 @@ class _Counted:
 
     def __call__(self, x: Tensor, s: Any) -> Tensor:
         self.looks += 1
+        if self.looks > 4 * LOOKS:  # the verdict is certain, and the student need not wait for it
+            return torch.zeros_like(x)
         s = float(torch.as_tensor(s).flatten()[0])
         if abs(s) < 1e-9:  # where the sum of ten tenths is, too; u = E[eps] - x_0
             return -x
