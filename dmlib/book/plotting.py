@@ -83,7 +83,8 @@ def image_grid(
         top, left = i // columns * high, i % columns * wide
         sheet[top : top + height, left : left + width] = picture.transpose(1, 2, 0)
     if channels == 3:
-        sheet = np.nan_to_num((sheet.clip(-1, 1) + 1) / 2, nan=1.0)  # colour has no "nothing"
+        levels = (sheet.clip(-1, 1) + 1) * 127.5
+        sheet = np.nan_to_num(levels, nan=255).round().astype(np.uint8)  # no "nothing" in colour
     axes.imshow(sheet.squeeze(2) if channels == 1 else sheet, cmap="gray", vmin=-1, vmax=1,
                 interpolation="nearest")  # fmt: skip
     axes.set_xticks([wide * j + width / 2 - 0.5 for j in range(len(labels))], labels)
