@@ -178,6 +178,21 @@ def guess_from_velocity(u: Tensor, xs: Tensor, t: Any, *, path: ContinuousPath) 
     return Guess((b_rate * x - b * u) / turn, (a * u - a_rate * x) / turn)
 
 
+def edm_weights(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """c_skip, c_out, c_in and c_noise: x0_hat = c_skip x + c_out net(c_in x, c_noise).
+
+    c_in makes the network's input, c_out its target of variance 1; c_skip makes c_out smallest.
+    For sigma_data = 1 this is a network that predicts v, with its sign turned.
+    Source: Karras et al. 2022, table 1 and appendix B.6; the book's equation eq-edm-weights.
+
+    Args:
+        sigma: noise levels b/a, any shape, > 0.
+        sigma_data: standard deviation of the data, > 0.
+    """
+    total = (sigma**2 + sigma_data**2).sqrt()
+    return sigma_data**2 / total**2, sigma * sigma_data / total, 1 / total, sigma.log() / 4
+
+
 def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
     """The same denoiser on another path: all Gaussian paths are one, up to a clock and a scale.
 
@@ -195,10 +210,10 @@ def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
 
     def look(xs: Tensor, s: Any) -> Guess:
         a, b = path.mix(s, wide(xs))
-        wanted = (b / a).log().flatten().double().cpu()
+        wanted = (b / a).log().flatten().cpu().double()
         t = (torch.searchsorted((log_sigma[1:] + log_sigma[:-1]) / 2, wanted) + 1).to(xs.device)
-        a_t, _ = schedule.mix(t, wide(xs))
-        return denoiser(a_t / a * xs, t)
+        _, b_t = schedule.mix(t, wide(xs))
+        return denoiser(b_t / b * xs, t)  # = a_t / a_s xs, and a_s may be 0
 
     return Denoiser(path, look)
 
@@ -272,13 +287,16 @@ def log_likelihood(
         x0: (B, D), data.
         times: as for `sample`, falling to 0; x_0 is taken for x at the last one above 0.
         probes: of Hutchinson's estimate of the divergence; 0 computes it exactly, D gradients.
-        generator: for the probes.
+        generator: for the probes, on any device.
     """
     check_denoiser(denoiser)
-    path, x = denoiser.path, x0.double().clone()
+    dtype = torch.float32 if x0.device.type == "mps" else torch.float64  # mps has no float64
+    path, x = denoiser.path, x0.to(dtype, copy=True)
     up = sorted(t for t in times if t > 0)
-    signs = torch.randint(0, 2, (probes, *x.shape), generator=generator).double() * 2 - 1
-    total = torch.zeros(len(x), dtype=torch.float64)
+    source = "cpu" if generator is None else generator.device
+    coins = torch.randint(0, 2, (probes, *x.shape), generator=generator, device=source)
+    signs = coins.to(x) * 2 - 1
+    total = torch.zeros(len(x), dtype=dtype, device=x.device)
     for s, s_next in pairwise(up):
         h = s_next - s
         u, div = _velocity_and_divergence(denoiser, x, s, signs)
@@ -294,9 +312,9 @@ def _velocity_and_divergence(
     denoiser: Denoiser, x: Tensor, s: float, signs: Tensor
 ) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_(True)
-    t = torch.full((len(x),), s, dtype=torch.float64)
+    t = torch.full((len(x),), s, dtype=x.dtype, device=x.device)
     u = velocity_from_guess(denoiser(x, t), s, path=denoiser.path)
-    probes = signs if len(signs) else torch.eye(x[0].numel()).double().view(-1, 1, *x.shape[1:])
+    probes = signs if len(signs) else torch.eye(x[0].numel()).to(x).view(-1, 1, *x.shape[1:])
     rows = (torch.autograd.grad((u * v).sum(), x, retain_graph=True)[0] for v in probes)
     each = [(row * v).flatten(1).sum(1) for row, v in zip(rows, probes, strict=True)]
     return u.detach(), torch.stack(each).sum(0) / (len(signs) or 1)

@@ -137,6 +137,94 @@ def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor
     return weights.log() - x.shape[1] / 2 * (2 * math.pi * stds**2).log() - square / 2
 
 
+@dataclass(frozen=True, eq=False)
+class AlignedMixture:
+    """p(x) = sum_k w_k N(x; V m_k, V diag(v_k) V^T): Gaussians that share their axes V.
+
+    One mixture a row: what is left of a mixture of round Gaussians when y = A x + noise is known,
+    each row with its own y. Made by `given_measurement`.
+
+    Args:
+        weights: (B, K), rows sum to 1.
+        means: (B, K, D), along the axes.
+        variances: (1, K, D) or (B, K, D), along the axes, positive.
+        axes: (D, D), orthogonal; its columns are V.
+    """
+
+    weights: Tensor
+    means: Tensor
+    variances: Tensor
+    axes: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one point from each row's mixture, (B, D), float64."""
+        check_generator(generator)
+        k = torch.multinomial(self.weights, 1, generator=generator)[:, 0]
+        rows = torch.arange(len(k))
+        std = self.variances.expand_as(self.means)[rows, k].sqrt()
+        return (self.means[rows, k] + std * noise_like(std, generator)) @ self.axes.mT
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats at x (N, D), each in its row's mixture or all in the one; (N,)."""
+        return self._log_joint(x).logsumexp(1)
+
+    def posterior(self, x: Tensor) -> Tensor:
+        """P(component k | x) at x (N, D), (N, K), rows sum to 1."""
+        return self._log_joint(x).softmax(1)
+
+    def mean(self) -> Tensor:
+        """E[x] of each row, (B, D)."""
+        return (self.weights[..., None] * self.means).sum(1) @ self.axes.mT
+
+    def mixed(self, a: float | Tensor, b: float | Tensor) -> AlignedMixture:
+        """The distribution of a x + b eps; a and b numbers, or one for each row, (B, 1, 1)."""
+        variances = a**2 * self.variances + b**2
+        return AlignedMixture(self.weights, a * self.means, variances, self.axes)
+
+    def _log_joint(self, x: Tensor) -> Tensor:
+        off = (x @ self.axes)[:, None] - self.means  # (N, K, D)
+        log_density = -(off**2 / self.variances + (2 * math.pi * self.variances).log()) / 2
+        return self.weights.log() + log_density.sum(-1)
+
+
+def given_measurement(mixture: GaussianMixture, A: Tensor, y: Tensor, std: float) -> AlignedMixture:
+    """The posterior p(x | y) for y = A x + std noise: a mixture again, of as many Gaussians.
+
+    With A = U diag(c) V^T and everything turned to these axes, in each direction on its own:
+    variance v = s^2 std^2 / (std^2 + c^2 s^2), mean m + c s^2 / (std^2 + c^2 s^2) (y - c m), and
+    the share of each Gaussian is multiplied by N(y; c m, c^2 s^2 + std^2).
+    Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
+    eq-posterior-mixture.
+
+    Args:
+        mixture: the distribution of x before y is known.
+        A: (M, D).
+        y: (B, M), one measurement a row, or (M,).
+        std: of the noise in y, > 0.
+
+    Raises:
+        ValueError: a shape does not fit, or std is not positive.
+    """
+    for name, value in (("A", A), ("y", y)):
+        check_float(name, value)
+    std = check_real("std", std, low=0, open_low=True)
+    if A.ndim != 2 or A.shape[1] != mixture.D:
+        raise ValueError(f"A must have shape (M, D), D = {mixture.D}, got {tuple(A.shape)}")
+    if y.ndim not in (1, 2) or y.shape[-1] != len(A):
+        raise ValueError(f"y must have shape (B, M), M = {len(A)}, got {tuple(y.shape)}")
+    U, found, Vh = torch.linalg.svd(A.detach().cpu().double())
+    r, s2 = len(found), mixture.stds[:, None] ** 2  # s2 (K, 1)
+    c, turned = torch.zeros(mixture.D).double(), torch.zeros(y[..., 0].numel(), mixture.D).double()
+    c[:r] = found
+    turned[:, :r] = (y.detach().cpu().double().reshape(-1, len(A)) @ U)[:, :r]
+    m = mixture.means @ Vh.mT  # (K, D)
+    total = std**2 + c**2 * s2  # variance of y, (K, D)
+    off = turned[:, None] - c * m  # (B, K, D)
+    fit = -(off**2 / total + total.log()) / 2
+    weights = (mixture.weights.log() + fit[..., :r].sum(-1)).softmax(1)
+    return AlignedMixture(weights, m + c * s2 / total * off, (s2 * std**2 / total)[None], Vh.mT)
+
+
 def reverse_posterior(
     mixture: GaussianMixture, xt: Tensor, t: int, *, schedule: NoiseSchedule
 ) -> GaussianMixture:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dmlib._validate import check_float, check_int, check_points, check_schedule
-from dmlib.mixture import GaussianMixture, log_joint
+from dmlib.mixture import GaussianMixture, given_measurement, log_joint
 from dmlib.parameterization import Guess
 from dmlib.schedules import wide
 
@@ -91,6 +91,45 @@ class MixtureOracle(_Oracle):
         share = log_joint(flat, self.mixture.weights, centres, V.sqrt()).softmax(1)
         x0_hat = m + (a * s2 / V)[..., None] * (flat[:, None] - centres)  # (B, K, D)
         return (share[..., None] * x0_hat).sum(1)
+
+
+class ConditionalOracle(_Oracle):
+    """The exact denoiser where y = A x_0 + noise is known: x0_hat = E[x_0 | x_t, y].
+
+    Its `score` is grad log q(x_t | y). The posterior p(x_0 | y) is a mixture again, and so the sum
+    of `MixtureOracle` serves, along the axes of A with a variance v for each:
+    E[x_0 | x_t, y] = sum_k P(k | x_t, y) (m_k + a v_k / (a^2 v_k + b^2) (x_t - a m_k)).
+    Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
+    eq-posterior-mixture.
+
+    Args:
+        mixture: the distribution of x_0 before y is known.
+        A: (M, D).
+        y: (M,), or (B, M) with one measurement for each row of x_t.
+        std: of the noise in y, > 0.
+        schedule: the variance schedule, or another path.
+
+    Attributes:
+        posterior: p(x_0 | y), an `AlignedMixture`.
+
+    Raises:
+        ValueError: an argument does not fit; at a call, x_t has not as many rows as y.
+    """
+
+    def __init__(
+        self, mixture: GaussianMixture, A: Tensor, y: Tensor, std: float, *, schedule: Any
+    ) -> None:
+        super().__init__(mixture.D, schedule, torch.device("cpu"))
+        self.posterior = given_measurement(mixture, A, y, std)
+
+    def _mean(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        known, a, b = self.posterior, a[..., None], b[..., None]  # a, b (B, 1, 1)
+        if len(known.weights) not in (1, len(flat)):
+            raise ValueError(f"xt must have {len(known.weights)} rows as y, got {len(flat)}")
+        there = known.mixed(a, b)  # q(x_t | y)
+        off = (flat @ known.axes)[:, None] - there.means  # (B, K, D)
+        x0_hat = known.means + a * known.variances / there.variances * off
+        return (there.posterior(flat)[..., None] * x0_hat).sum(1) @ known.axes.mT
 
 
 class FiniteOracle(_Oracle):

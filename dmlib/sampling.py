@@ -90,7 +90,7 @@ def sample(
     check_denoiser(denoiser)
     check_generator(generator)
     check_rule(step, (ddim, ddpm, dpm_solver, heun))
-    return _walk(denoiser, wide(xT), step, _times(times, denoiser.path), generator)
+    return _walk(denoiser, wide(xT), step, walk_times(times, denoiser.path), generator)
 
 
 @torch.no_grad()
@@ -166,8 +166,16 @@ def clipped(denoiser: Denoiser, *, low: float = -1.0, high: float = 1.0) -> Deno
     return Denoiser(path, look)
 
 
-def _times(times: Any, path: Any) -> list[float]:
-    """Every t to be at, falling to 0."""
+def walk_times(times: int | Sequence[float] | None, path: Any) -> list[float]:
+    """Every t that `sample` is at for these `times`, falling to 0.
+
+    Args:
+        times: as for `sample`.
+        path: of the denoiser.
+
+    Raises:
+        ValueError: times do not fit the path.
+    """
     if times is not None and whole(times) is None:
         return check_times(times, path)
     T = getattr(path, "T", None)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from dmlib.data import ground_truth_mixture_2d
 from dmlib.forward import q_posterior, q_sample
-from dmlib.mixture import GaussianMixture, reverse_posterior
-from dmlib.oracle import FiniteOracle, MixtureOracle
+from dmlib.mixture import GaussianMixture, given_measurement, reverse_posterior
+from dmlib.oracle import ConditionalOracle, FiniteOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, linear_schedule, zero_terminal_snr
 
 F64 = torch.float64
@@ -352,3 +353,83 @@ def test_finite_oracle_refuses_empty_data_and_bad_chunk():
             FiniteOracle(data, schedule=linear_schedule())
     with pytest.raises(ValueError, match=r"^chunk must"):
         FiniteOracle(torch.zeros(3, 2), schedule=linear_schedule(), chunk=0)
+
+
+def _grid_answer(mixture, A, y, std, xt, a, b):
+    """E[x_0 | x_t, y] by summing over a grid of the plane, which is exact to many digits."""
+    axis = torch.linspace(-5, 5, 801, dtype=torch.float64)
+    x0 = torch.cartesian_prod(axis, axis)
+    log_weight = (
+        mixture.log_prob(x0)
+        - ((y - x0 @ A.mT) ** 2).sum(1) / (2 * std**2)
+        - ((xt - a * x0) ** 2).sum(1) / (2 * b**2)
+    )
+    return log_weight.softmax(0) @ x0
+
+
+@pytest.mark.parametrize(
+    "A",
+    [[[1.0, 0.0]], [[0.6, -1.3]], [[1.0, 0.4], [-0.3, 0.8]], [[1.0, 0.0], [0.5, 1.0], [0.2, 1.0]]],
+)
+def test_conditional_oracle_equals_brute_force(A):
+    A = torch.tensor(A, dtype=torch.float64)
+    mixture, schedule, std = ground_truth_mixture_2d(), linear_schedule(1000), 0.4
+    g = torch.Generator().manual_seed(0)
+    xt = torch.randn(3, 2, dtype=torch.float64, generator=g)
+    y = torch.randn(3, len(A), dtype=torch.float64, generator=g)
+    oracle = ConditionalOracle(mixture, A, y, std, schedule=schedule)
+    for t in (20, 300, 1000):
+        a, b = schedule.level(t)
+        rows = [_grid_answer(mixture, A, y[i], std, xt[i], a, b) for i in range(3)]
+        assert_close(oracle(xt, t).x0_hat, torch.stack(rows), rtol=0, atol=1e-8)
+
+
+def test_conditional_posterior_equals_brute_force_and_its_own_samples():
+    A, std = torch.tensor([[0.6, -1.3]], dtype=torch.float64), 0.4
+    mixture, y = ground_truth_mixture_2d(), torch.tensor([0.5], dtype=torch.float64)
+    posterior = given_measurement(mixture, A, y, std)
+    axis = torch.linspace(-5, 5, 801, dtype=torch.float64)
+    x0 = torch.cartesian_prod(axis, axis)
+    log_joint = mixture.log_prob(x0) - ((y - x0 @ A.mT) ** 2).sum(1) / (2 * std**2)
+    density = log_joint.softmax(0) / (axis[1] - axis[0]) ** 2
+    assert_close(posterior.log_prob(x0).exp(), density, rtol=0, atol=1e-8)
+    mean = log_joint.softmax(0) @ x0
+    assert_close(posterior.mean()[0], mean, rtol=0, atol=1e-8)
+    n = 40_000
+    many = given_measurement(mixture, A, y.expand(n, 1), std)
+    drawn = many.sample(torch.Generator().manual_seed(1))
+    spread = (log_joint.softmax(0) @ (x0 - mean) ** 2).sqrt()
+    assert bool(((drawn.mean(0) - mean).abs() < 5 * spread / n**0.5).all())
+    assert_close(drawn.std(0), spread, rtol=5 / (2 * n) ** 0.5 * 1.5, atol=0)
+
+
+def test_conditional_score_is_the_gradient_of_the_diffused_posterior():
+    A, std, t = torch.tensor([[0.6, -1.3]], dtype=torch.float64), 0.4, 300
+    mixture, y = ground_truth_mixture_2d(), torch.tensor([[0.5]], dtype=torch.float64)
+    schedule = linear_schedule(1000)
+    xt = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    xt.requires_grad_()
+    there = given_measurement(mixture, A, y, std).mixed(*schedule.level(t))
+    (gradient,) = torch.autograd.grad(there.log_prob(xt).sum(), xt)
+    oracle = ConditionalOracle(mixture, A, y, std, schedule=schedule)
+    assert_close(oracle.score(xt.detach(), t), gradient)
+
+
+@pytest.mark.parametrize(
+    ("A", "y", "std", "message"),
+    [
+        (torch.ones(1, 3), torch.ones(1), 0.1, "A must have shape"),
+        (torch.ones(1, 2), torch.ones(2), 0.1, "y must have shape"),
+        (torch.ones(1, 2), torch.ones(1), 0.0, "std must be"),
+    ],
+)
+def test_conditional_oracle_refuses_bad_input(A, y, std, message):
+    with pytest.raises(ValueError, match=message):
+        ConditionalOracle(ground_truth_mixture_2d(), A, y, std, schedule=linear_schedule(10))
+
+
+def test_conditional_oracle_wants_as_many_rows_as_y():
+    A, y = torch.ones(1, 2), torch.ones(3, 1)
+    oracle = ConditionalOracle(ground_truth_mixture_2d(), A, y, 0.1, schedule=linear_schedule(10))
+    with pytest.raises(ValueError, match="xt must have 3 rows"):
+        oracle(torch.zeros(2, 2), 5)

@@ -33,7 +33,9 @@ def tracked_text():
 
 def test_environment_yml_agrees_with_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
-    conda = ranges(line for line in listed if isinstance(line, str) and line != "pip")
+    lines = [line for line in listed if isinstance(line, str) and line != "pip"]
+    by_pip = next(part["pip"] for part in listed if isinstance(part, dict))
+    conda = ranges([*lines, *(line for line in by_pip if not line.startswith("-e"))])
     wanted = ranges(
         PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["book"]
     )
@@ -82,16 +84,39 @@ def test_ci_runs_make_test():
 @pytest.mark.parametrize("name", ["test", "publish", "weekly"])
 def test_workflows_are_valid_yaml_with_least_permissions(name):
     workflow = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text("utf-8"))
-    assert workflow["permissions"]["contents"] == "read"
-    assert workflow["jobs"]
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    for job in workflow["jobs"].values():
+        rights = job.get("permissions", workflow["permissions"])
+        writes = {name for name, right in rights.items() if right == "write"}
+        runs = [step.get("run", "") for step in job["steps"]]
+        # What builds the book runs every notebook and every package: it may write nothing.
+        assert not writes or not any("make" in run or "pip" in run for run in runs)
+        assert not writes or writes == {"pages", "id-token"}
+
+
+@pytest.mark.parametrize("name", ["test", "publish", "weekly"])
+def test_actions_are_pinned_by_hash_and_say_their_version(name):
+    text = (ROOT / f".github/workflows/{name}.yml").read_text("utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 @pytest.mark.parametrize("name", ["tools/build/maths/vendored", "book/_static/ort"])
 def test_vendored_files_are_the_ones_their_card_names(name):
     folder = ROOT / name
     card = json.loads((folder / "CARD.json").read_text("utf-8"))
+    files = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()}
+    assert set(card["sha256"]) == files - {"CARD.json"}
     for name, digest in card["sha256"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_vendored_runtime_comes_with_the_notices_of_its_parts():
+    notices = (ROOT / "book" / "_static" / "ort" / "ThirdPartyNotices.txt").read_text("utf-8")
+    for part in ("protobuf", "Eigen", "abseil", "XNNPACK"):
+        assert part.lower() in notices.lower(), part
 
 
 def test_an_excerpt_of_the_code_is_cut_by_its_text_and_not_by_numbers_of_lines():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dmlib.book.live_view import LiveView
 from dmlib.checkpoint import Card, read
+from dmlib.data import Pictures
 from dmlib.schedules import NoiseSchedule
 from dmlib.training.device import fastest_device
 from dmlib.training.estimate import Estimate, estimate
@@ -42,10 +43,10 @@ class Trained:
         outcome: how the training ended.
     """
 
-    net: nn.Module
-    raw: nn.Module
-    schedule: NoiseSchedule
-    recipe: Recipe
+    net: nn.Module = field(repr=False)
+    raw: nn.Module = field(repr=False)
+    schedule: NoiseSchedule = field(repr=False)
+    recipe: Recipe = field(repr=False)
     folder: Path
     outcome: Outcome
 
@@ -67,7 +68,7 @@ def train_here(
     device: str | None = None,
     data_folder: str | None = None,
     drive: bool = False,
-    images: Tensor | None = None,
+    images: Tensor | Pictures | None = None,
     labels: Tensor | None = None,
 ) -> Trained:
     """Train in this notebook (or script), or go on with the run in the same folder.
@@ -98,7 +99,9 @@ def train_here(
         print(f"passed over: {reason}")
     if session.training.step < recipe.train.steps:
         announce(recipe, estimate(recipe, device=device), device=device, folder=place)
-    if session.found is not None:
+    if session.training.step >= recipe.train.steps:
+        print(f"nothing left to do: all {recipe.train.steps} steps are done")
+    elif session.found is not None:
         print(f"going on after step {session.training.step} of {recipe.train.steps}")
     outcome = _show(session)
     print(outcome.sentence)

@@ -158,19 +158,11 @@ def plt_style():
 
 def samples(axes: Axes, images: NDArray[np.uint8]) -> Axes:
     """A grid of samples (N, C, H, W) uint8, sorted by class: one column a class, grey or colour."""
-    n, channels = images.shape[:2]
+    n = len(images)
     each = n // 10 if n % 10 == 0 else 1
     ordered = images.reshape(n // each, each, *images.shape[1:]).swapaxes(0, 1)
     ordered = ordered.reshape(images.shape)
-    if channels == 1:
-        return plotting.image_grid(axes, ordered / 127.5 - 1, columns=n // each)
-    padded = np.pad(ordered, ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=255)
-    rows = [
-        np.concatenate(list(row), axis=2) for row in padded.reshape(each, -1, *padded.shape[1:])
-    ]
-    axes.imshow(np.concatenate(rows, axis=1).transpose(1, 2, 0))
-    axes.axis("off")
-    return axes
+    return plotting.image_grid(axes, ordered / 127.5 - 1, columns=n // each)
 
 
 def loss_curve(axes: Axes, lines: Lines) -> Axes:

@@ -52,11 +52,12 @@ def image_grid(
     labels: Sequence[str] = (),
     row_labels: Sequence[str] = (),
 ) -> Axes:
-    """Grey images side by side in one picture; one row of them over t is a filmstrip.
+    """Images side by side in one picture, grey or colour; one row over t is a filmstrip.
 
     Args:
         axes: where to draw.
-        images: (N, H, W) or (N, 1, H, W), in [-1, 1]; values outside are shown black or white.
+        images: (N, H, W), (N, 1, H, W) or, in colour, (N, 3, H, W), in [-1, 1]; values outside
+            are shown as the nearest of these.
         columns: images a row; None puts all into one row.
         labels: one for each column, written above it.
         row_labels: one for each row, written to its left.
@@ -67,22 +68,24 @@ def image_grid(
     Raises:
         ValueError: images have another shape, or labels are not as many as columns or rows.
     """
-    pictures = _numbers(images)
-    if pictures.ndim == 4 and pictures.shape[1] == 1:
-        pictures = pictures[:, 0]
-    if pictures.ndim != 3 or len(pictures) == 0:
-        raise ValueError(f"images must be (N, H, W) or (N, 1, H, W), got {pictures.shape}")
-    n, height, width = pictures.shape
+    given = _numbers(images)
+    pictures = given[:, None] if given.ndim == 3 else given
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or len(pictures) == 0:
+        raise ValueError(f"images must be (N, H, W) or (N, 1 or 3, H, W), got {given.shape}")
+    n, channels, height, width = pictures.shape
     columns = columns or n
     rows = -(-n // columns)
     _check_labels("labels", labels, columns)
     _check_labels("row_labels", row_labels, rows)
     high, wide = height + 2, width + 2  # two pixels of nothing between the images
-    sheet = np.full((rows * high - 2, columns * wide - 2), np.nan)
+    sheet = np.full((rows * high - 2, columns * wide - 2, channels), np.nan)
     for i, picture in enumerate(pictures):
         top, left = i // columns * high, i % columns * wide
-        sheet[top : top + height, left : left + width] = picture
-    axes.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+        sheet[top : top + height, left : left + width] = picture.transpose(1, 2, 0)
+    if channels == 3:
+        sheet = np.nan_to_num((sheet.clip(-1, 1) + 1) / 2, nan=1.0)  # colour has no "nothing"
+    axes.imshow(sheet.squeeze(2) if channels == 1 else sheet, cmap="gray", vmin=-1, vmax=1,
+                interpolation="nearest")  # fmt: skip
     axes.set_xticks([wide * j + width / 2 - 0.5 for j in range(len(labels))], labels)
     axes.set_yticks([high * i + height / 2 - 0.5 for i in range(len(row_labels))], row_labels)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)

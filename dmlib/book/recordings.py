@@ -22,7 +22,7 @@ class RecordedRun:
         step, seconds, loss, grad_norm: (P,), a point of the curves each.
         bucket_loss: (P, K), the loss by ranges of t, small t first; NaN where none was drawn.
         grid_step: (G,), when a grid of samples was made.
-        grid: (G, N, side, side) uint8, the samples, always from the same noise.
+        grid: (G, N, H, W) uint8, the samples, always from the same noise; colour (G, N, H, W, 3).
     """
 
     step: NDArray[np.int32]
@@ -71,9 +71,15 @@ class RecordedRun:
             **curves,
             bucket_loss=np.array(table, np.float32),
             grid_step=steps,
-            grid=np.stack([grids[int(s)][:: max(1, len(grids[int(s)]) // 10), 0] for s in steps]),
+            grid=np.stack([_shown(grids[int(s)]) for s in steps]),
         )
 
     def point(self, frame: int) -> int:
         """The index of the curves' last point that is not after the frame's grid."""
         return max(0, int(np.searchsorted(self.step, self.grid_step[frame], side="right")) - 1)
+
+
+def _shown(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """About ten of a grid's samples (N, C, H, W), as a screen wants them: grey, or colour last."""
+    few = grid[:: max(1, len(grid) // 10)]
+    return few[:, 0] if few.shape[1] == 1 else few.transpose(0, 2, 3, 1)

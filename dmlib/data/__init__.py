@@ -3,11 +3,13 @@
 from dmlib.data.cifar import CIFAR10_CLASS_NAMES, cifar10
 from dmlib.data.download import DataError
 from dmlib.data.fashion import CLASS_NAMES, fashion_mnist
+from dmlib.data.folder import Pictures, folder, save_png
 from dmlib.data.sample import fashion_sample, fashion_sample_indices
 from dmlib.data.scaling import check_range, check_signed, to_uint8, to_unit
 from dmlib.data.toys import (
     ground_truth_mixture,
     ground_truth_mixture_2d,
+    ring_of_heaps,
     swiss_roll,
     swiss_roll_3d,
     swiss_roll_3d_moments,
@@ -20,14 +22,18 @@ __all__ = [
     "CIFAR10_CLASS_NAMES",
     "CLASS_NAMES",
     "DataError",
+    "Pictures",
     "check_range",
     "check_signed",
     "cifar10",
     "fashion_mnist",
     "fashion_sample",
     "fashion_sample_indices",
+    "folder",
     "ground_truth_mixture",
     "ground_truth_mixture_2d",
+    "ring_of_heaps",
+    "save_png",
     "swiss_roll",
     "swiss_roll_3d",
     "swiss_roll_3d_moments",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from dmlib.forward import noise_like
 from dmlib.oracle import GaussianMixture
 
 ROLL = (1.5 * math.pi, 4.5 * math.pi)  # the spiral's angle, uniform between them
@@ -39,6 +40,20 @@ def ground_truth_mixture_2d() -> GaussianMixture:
     )
 
 
+def ring_of_heaps() -> GaussianMixture:
+    """Eight equal, narrow heaps on a ring in the plane; each coordinate has about variance 1.
+
+    The first lies at the angle 0.2, a little above the right end, so that no two heaps have the
+    same x or the same y.
+    """
+    angle = 0.2 + torch.arange(8, dtype=F64) * math.pi / 4
+    return GaussianMixture(
+        torch.full((8,), 1 / 8, dtype=F64),
+        math.sqrt(2) * torch.stack((angle.cos(), angle.sin()), 1),
+        torch.full((8,), 0.05, dtype=F64),
+    )
+
+
 def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
     """A spiral in the plane: (theta cos theta, theta sin theta) + noise, standardised.
 
@@ -46,7 +61,7 @@ def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -58,7 +73,7 @@ def swiss_roll(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor:
     _check(n, noise)
     theta = _uniform(n, generator) * (ROLL[1] - ROLL[0]) + ROLL[0]
     x = torch.stack((theta * theta.cos(), theta * theta.sin()), 1)
-    x = x + noise * torch.randn(n, 2, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 2, dtype=F64), generator)
     return _standardise(x, _roll_moments(noise))
 
 
@@ -75,7 +90,7 @@ def two_moons(n: int, *, generator: Generator, noise: float = 0.1) -> Tensor:
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -89,7 +104,7 @@ def two_moons(n: int, *, generator: Generator, noise: float = 0.1) -> Tensor:
     upper = torch.stack((phi.cos(), phi.sin()), 1)
     lower = torch.tensor([1.0, 0.5], dtype=F64) - upper
     x = torch.where(_uniform(n, generator)[:, None] < 0.5, upper, lower)
-    x = x + noise * torch.randn(n, 2, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 2, dtype=F64), generator)
     return _standardise(x, _moons_moments(noise))
 
 
@@ -106,7 +121,7 @@ def swiss_roll_3d(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor
 
     Args:
         n: number of points, >= 1.
-        generator: where the randomness comes from.
+        generator: where the randomness comes from, on any device.
         noise: standard deviation of the noise before standardising, >= 0.
 
     Returns:
@@ -119,7 +134,7 @@ def swiss_roll_3d(n: int, *, generator: Generator, noise: float = 0.5) -> Tensor
     theta = _uniform(n, generator) * (ROLL[1] - ROLL[0]) + ROLL[0]
     h = WIDTH * _uniform(n, generator)
     x = torch.stack((theta * theta.cos(), h, theta * theta.sin()), 1)
-    x = x + noise * torch.randn(n, 3, dtype=F64, generator=generator)
+    x = x + noise * noise_like(torch.empty(n, 3, dtype=F64), generator)
     return _standardise(x, _sheet_moments(noise))
 
 
@@ -186,7 +201,9 @@ def _uniform(n: int, generator: Generator) -> Tensor:
     if not isinstance(generator, Generator):
         kind = type(generator).__name__
         raise ValueError(f"generator must be a torch.Generator, got {kind}")
-    return torch.rand(n, dtype=F64, generator=generator)
+    device = generator.device
+    dtype = torch.float32 if device.type == "mps" else F64  # mps has no float64
+    return torch.rand(n, dtype=dtype, device=device, generator=generator).cpu().double()
 
 
 def _check(n: int, noise: float) -> None:

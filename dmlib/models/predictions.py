@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dmlib._validate import as_index, check_floating, check_schedule
+from dmlib.continuous import ContinuousPath, guess_from_velocity
 from dmlib.parameterization import Guess, guess_from_eps, guess_from_v, guess_from_x0
 from dmlib.schedules import NoiseSchedule, wide
 
@@ -31,7 +33,13 @@ class NetDenoiser(nn.Module):
     """
 
     def __init__(
-        self, net: nn.Module | Callable, path: Any, predicts: str, guess: Callable[..., Guess]
+        self,
+        net: nn.Module | Callable,
+        path: Any,
+        predicts: str,
+        guess: Callable[..., Guess],
+        *,
+        clock: int | None = None,
     ) -> None:
         super().__init__()
         if not callable(net):
@@ -41,7 +49,7 @@ class NetDenoiser(nn.Module):
                 f"net must be a plain network, got a denoiser; try: {predicts} of its net"
             )
         self.net, self.path, self.predicts = net, path, predicts
-        self._guess = guess
+        self._guess, self._clock = guess, clock
 
     @property
     def num_classes(self) -> int | None:
@@ -70,9 +78,12 @@ class NetDenoiser(nn.Module):
         """
         check_floating("xt", xt)
         if isinstance(self.path, NoiseSchedule):  # networks of others know t as a tensor only
-            t = as_index("t", t, batch=len(xt), device=xt.device)
+            asked_t = t = as_index("t", t, batch=len(xt), device=xt.device)
+        else:
+            s = torch.as_tensor(t, dtype=wide(xt).dtype, device=xt.device).expand(len(xt))
+            asked_t = (s * (self._clock / self.path.end)).round().long()
         asked = xt.to(self._dtype(xt))
-        answer = self.net(asked, t) if y is None else self.net(asked, t, y)
+        answer = self.net(asked, asked_t) if y is None else self.net(asked, asked_t, y)
         if getattr(answer, "shape", None) != xt.shape:
             got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise ValueError(f"net must answer in the shape of xt, {tuple(xt.shape)}, got {got}")
@@ -144,3 +155,29 @@ def predicts_x0(net: nn.Module | Callable, schedule: NoiseSchedule) -> NetDenois
     """
     check_schedule(schedule)
     return NetDenoiser(net, schedule, "x0", guess_from_x0)
+
+
+def predicts_velocity(
+    net: nn.Module | Callable, path: ContinuousPath, *, clock: int = 1000
+) -> NetDenoiser:
+    """The denoiser of a network that predicts the velocity u = a'_s x_0 + b'_s eps, on any path.
+
+    Both ends follow from x_s and u; on the straight path x0_hat = x_s - s u_hat.
+    Source: Lipman et al. 2023, section 4; the book's equation eq-velocity.
+
+    Args:
+        net: a plain network (or a function of xs and t).
+        path: that it was (or will be) trained on.
+        clock: the network is asked with whole numbers, t = s / end times this, rounded.
+
+    Raises:
+        ValueError: path is no continuous path.
+    """
+    if not isinstance(path, ContinuousPath):
+        kind = type(path).__name__
+        raise ValueError(f"path must be a continuous one, got {kind}; try: StraightPath()")
+
+    def guess(u: Tensor, xs: Tensor, t: Any, *, schedule: ContinuousPath) -> Guess:
+        return guess_from_velocity(u, xs, t, path=schedule)
+
+    return NetDenoiser(net, path, "velocity", guess, clock=clock)

@@ -19,12 +19,12 @@ class UNetConfig:
     """The shape of a U-Net.
 
     Args:
-        image_size: height and width of the images.
+        image_size: height and width of the images; one number, or (H, W) where they differ.
         channels: of the images.
         widths: channels of the feature maps, one entry a level; between levels the size is halved.
         blocks: residual blocks a level, on the way down and again on the way up.
-        attention: sizes of feature maps that get self-attention (the middle always has it); None
-            for the smallest map (and a tuple once it is made).
+        attention: sizes (heights) of feature maps that get self-attention (the middle always has
+            it); None for the smallest map (and a tuple once it is made).
         heads: of the self-attention.
         emb_dim: length of the conditioning vector.
         num_classes: None for an unconditional network; the null class is num_classes.
@@ -36,7 +36,7 @@ class UNetConfig:
         ValueError: the values do not fit together; the message names the first that does not.
     """
 
-    image_size: int = 28
+    image_size: int | tuple[int, int] = 28
     channels: int = 1
     widths: tuple[int, ...] = (64, 128, 128)
     blocks: int = 2
@@ -52,7 +52,8 @@ class UNetConfig:
         # JSON has lists only and knows no numbers of numpy: a card's configuration comes back
         # equal to the one that went in.
         set_ = object.__setattr__
-        for name in ("image_size", "channels", "blocks", "heads", "emb_dim", "patch", "groups"):
+        set_(self, "image_size", _size(self.image_size))
+        for name in ("channels", "blocks", "heads", "emb_dim", "patch", "groups"):
             set_(self, name, check_int(name, getattr(self, name), low=1))
         set_(self, "widths", check_ints("widths", self.widths, low=1))
         if not self.widths:
@@ -74,11 +75,13 @@ class UNetConfig:
 
     def _check_sizes(self) -> None:
         step = self.patch * 2 ** (len(self.widths) - 1)
-        if self.image_size % step:
+        _, *sides = self.shape
+        if any(side % step for side in sides):
+            fits = " x ".join(str(-(-side // step) * step) for side in sorted(set(sides)))
             raise ValueError(
                 f"image_size must be a multiple of {step} (patch={self.patch}, then halved "
                 f"{len(self.widths) - 1} times), got {self.image_size}; try: fewer widths, "
-                f"or pad the images to {-(-self.image_size // step) * step}"
+                f"or pad the images to {fits}"
             )
         for size in self.attention:
             if size not in self.sizes:
@@ -89,8 +92,24 @@ class UNetConfig:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Height (= width) of the feature maps, level by level."""
-        return tuple(self.image_size // self.patch // 2**i for i in range(len(self.widths)))
+        """Height (and width, of square images) of the feature maps, level by level."""
+        return tuple(self.shape[1] // self.patch // 2**i for i in range(len(self.widths)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image, (C, H, W)."""
+        size = self.image_size
+        return (self.channels, *(size if isinstance(size, tuple) else (size, size)))
+
+
+def _size(value: object) -> int | tuple[int, int]:
+    """A whole number, or (H, W); the same twice is one number."""
+    if not isinstance(value, (tuple, list)):
+        return check_int("image_size", value, low=1)
+    sides = check_ints("image_size", value, low=1)
+    if len(sides) != 2:
+        raise ValueError(f"image_size must be one number or (H, W), got {value!r}")
+    return sides[0] if sides[0] == sides[1] else sides
 
 
 class UNet(nn.Module):
@@ -133,7 +152,7 @@ class UNet(nn.Module):
         """Predict the noise in xt.
 
         Args:
-            xt: (B, C, H, W), floating point, H = W = config.image_size.
+            xt: (B, C, H, W), floating point, of config.shape.
             t: int or (B,) int64.
             y: (B,) int64 in 0..num_classes, or None for the null class.
 
@@ -167,10 +186,10 @@ class UNet(nn.Module):
     def _check_image(self, xt: Tensor) -> None:
         if not isinstance(xt, Tensor):
             raise ValueError(f"xt must be a torch.Tensor, got {type(xt).__name__}")
-        c, s = self.config.channels, self.config.image_size
-        if xt.ndim != 4 or tuple(xt.shape[1:]) != (c, s, s):
+        c, h, w = self.config.shape
+        if xt.ndim != 4 or tuple(xt.shape[1:]) != (c, h, w):
             raise ValueError(
-                f"xt must have shape (B, {c}, {s}, {s}) as in the network's config, "
+                f"xt must have shape (B, {c}, {h}, {w}) as in the network's config, "
                 f"got {tuple(xt.shape)}"
             )
 

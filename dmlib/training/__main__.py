@@ -1,5 +1,6 @@
 """Train from a shell: `python -m dmlib.training --recipe cpu`, and the same command to go on.
 
+On pictures of your own, classes from subfolders: `python -m dmlib.training --images FOLDER`.
 On several processes or GPUs: `accelerate launch -m dmlib.training --recipe big`.
 """
 
@@ -12,9 +13,20 @@ from pathlib import Path
 
 import torch
 
-from dmlib.data.download import DataError
-from dmlib.training.recipes import RECIPES, Recipe
+from dmlib.checkpoint.files import FolderError
+from dmlib.data import DataError, folder
+from dmlib.training.recipes import RECIPES, SMOKE, Recipe, choose_recipe, fitted
 from dmlib.training.session import Session
+
+TRAIN = (
+    "steps",
+    "accumulation",
+    "seed",
+    "learning_rate",
+    "ema_decay",
+    "precision",
+    "compile",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,10 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     try:
-        recipe = _recipe(args)
-        folder = Path(args.folder or f"runs/{recipe.name}")
-        session = Session(recipe, folder=folder, device=args.device, data_folder=args.data_folder)
-    except (ValueError, DataError) as error:
+        session = _session(args)
+    except (ValueError, DataError, FolderError) as error:
         parser.error(str(error))
     if session.main:
         _announce(session)
@@ -35,20 +45,50 @@ def main(arguments: list[str] | None = None) -> int:
     return outcome.code
 
 
+def _session(args: argparse.Namespace) -> Session:
+    """The run that the arguments ask for."""
+    chosen, own = _recipe(args), {}
+    place = chosen.name
+    if args.images is not None:
+        found = folder(args.images, size=args.size)
+        for reason in found.skipped:
+            print(f"skipped {reason}")
+        chosen, own = fitted(chosen, found), {"images": found}
+        place = f"{chosen.name}-{Path(args.images).resolve().name}"
+    where = Path(args.folder or f"runs/{place}")
+    return Session(chosen, folder=where, device=args.device, data_folder=args.data_folder, **own)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dmlib.training", description=__doc__)
     names = [r.name for r in RECIPES]
-    parser.add_argument("--recipe", default="smoke", choices=names, help="the recipe")
-    parser.add_argument("--folder", help="where the run is kept; runs/<recipe> if not given")
-    parser.add_argument("--data-folder", help="where the data set's files lie, if not downloaded")
-    parser.add_argument("--steps", type=int, help="of the optimizer, instead of the recipe's")
-    parser.add_argument("--batch-size", type=int, help="of all processes together")
-    parser.add_argument("--accumulation", type=int, help="batches added up to one step")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument(
-        "--device", type=_device, help="cpu, cuda, mps; the fastest there is if not given"
-    )
+    add = parser.add_argument
+    add("--recipe", choices=names, help="smoke if not given; with --images, the machine's")
+    add("--folder", help="where the run is kept; runs/<recipe> if not given")
+    add("--data-folder", help="where the data set's files lie, if not downloaded")
+    add("--images", help="a folder of pictures of your own, instead of the recipe's data")
+    add("--size", type=_size, default=32, help="of these pictures: 32, or 48x64 (height x width)")
+    add("--flips", action="store_true", default=None, help="show every other one turned round")
+    add("--steps", type=int, help="of the optimizer, instead of the recipe's")
+    add("--batch-size", type=int, help="of all processes together")
+    add("--accumulation", type=int, help="batches added up to one step")
+    add("--learning-rate", type=float)
+    add("--ema-decay", type=float)
+    add("--precision", help="float32, bfloat16, float16 or auto")
+    add("--compile", action=argparse.BooleanOptionalAction, help="use torch.compile")
+    add("--seed", type=int)
+    add("--device", type=_device, help="cpu, cuda, mps; the fastest there is if not given")
     return parser
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"must be like 32 or 48x64, got {text!r}")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def _device(name: str) -> str:
@@ -61,18 +101,21 @@ def _device(name: str) -> str:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    chosen = next(r for r in RECIPES if r.name == args.recipe)
+    usual = SMOKE if args.images is None else choose_recipe()
+    chosen = next((r for r in RECIPES if r.name == args.recipe), usual)
     given = {k: v for k, v in vars(args).items() if v is not None}
-    train = {k: given[k] for k in ("steps", "accumulation", "seed") if k in given}
-    batch_size = given.get("batch_size", chosen.batch_size)
-    return replace(chosen, train=replace(chosen.train, **train), batch_size=batch_size)
+    train = {k: given[k] for k in TRAIN if k in given}
+    rest = {k: given[k] for k in ("batch_size", "flips") if k in given}
+    return replace(chosen, train=replace(chosen.train, **train), **rest)
 
 
 def _announce(session: Session) -> None:
     recipe = session.recipe
     for reason in session.refused:
         print(f"passed over: {reason}")
-    if session.found is not None:
+    if session.training.step >= recipe.train.steps:
+        print(f"nothing left to do: all {recipe.train.steps} steps are done")
+    elif session.found is not None:
         print(f"going on after step {session.training.step}: {session.found.path}")
     parameters = sum(p.numel() for p in session.training.net.parameters())
     per_step = recipe.batch_size * recipe.train.accumulation

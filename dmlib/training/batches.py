@@ -19,6 +19,7 @@ def shuffled(
     seed: int = 0,
     start: int = 0,
     share: tuple[int, int] = (0, 1),
+    flips: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Go through the data again and again, in a new order each time; incomplete ends are dropped.
 
@@ -28,6 +29,7 @@ def shuffled(
         batch_size: of all processes together.
         seed: decides the orders.
         start: number of batches that were used up before, >= 0.
+        flips: turn every other image round, left and right, drawn anew in each epoch.
         share: (rank, processes): which part of each batch this process gets; 0 <= rank < processes.
 
     Yields:
@@ -48,7 +50,8 @@ def shuffled(
         raise ValueError(
             f"batch_size must be a multiple of {processes} processes, got {batch_size}"
         )
-    return _endless(images, labels, batch_size // processes, seed, start, rank, processes)
+    size = batch_size // processes
+    return _endless(images, labels, size, seed, start, rank, processes, flips)
 
 
 def _check_data(images: Tensor, labels: Tensor | None) -> None:
@@ -71,17 +74,28 @@ def _check_data(images: Tensor, labels: Tensor | None) -> None:
 
 
 def _endless(
-    images: Tensor, labels: Tensor | None, size: int, seed: int, start: int, rank: int, of: int
+    images: Tensor,
+    labels: Tensor | None,
+    size: int,
+    seed: int,
+    start: int,
+    rank: int,
+    of: int,
+    flips: bool,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     per_epoch = len(images) // (size * of)
     epoch, skip = divmod(start, per_epoch)
     while True:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(images), generator=generator)
+        turned = torch.rand(len(images), generator=generator) < 0.5
         for i in range(skip, per_epoch):
             mine = order[(i * of + rank) * size :][:size]
             x = images[mine]
             x0 = x.float() / 127.5 - 1 if x.dtype == torch.uint8 else x
+            if flips:
+                turn = turned[mine].view(-1, *(1,) * (x0.ndim - 1)).to(x0.device)
+                x0 = torch.where(turn, x0.flip(-1), x0)
             yield x0, None if labels is None else labels[mine]
         epoch, skip = epoch + 1, 0
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from dmlib.training.batches import shuffled
 from dmlib.training.device import OneDevice
@@ -105,6 +106,21 @@ def _seconds(training: Training, recipe: Recipe) -> float:
 
 
 def _some_batches(recipe: Recipe, size: int):
-    shape = (size, recipe.net.channels, recipe.net.image_size, recipe.net.image_size)
+    shape = (size, *recipe.net.shape)
     labels = torch.arange(size) % recipe.net.num_classes if recipe.net.num_classes else None
     return shuffled(torch.linspace(-1, 1, math.prod(shape)).view(shape), labels, batch_size=size)
+
+
+def training_flops(recipe: Recipe) -> float:
+    """Floating-point operations of a whole training: forward and backward, counted on one image.
+
+    Divided by what a device does in a second it is a time, if one knows what share of its peak it
+    reaches: some tenths for convolutions as small as ours.
+    """
+    with seeded(0):
+        denoiser = recipe.make_denoiser()
+    x0, y = next(_some_batches(recipe, 1))
+    with FlopCounterMode(display=False) as counter:
+        denoiser.net(x0, 1, y).sum().backward()
+    images = recipe.train.steps * recipe.train.accumulation * recipe.batch_size
+    return float(counter.get_total_flops()) * images

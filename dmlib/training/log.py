@@ -6,7 +6,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,19 @@ class RunLog:
         step: that the run goes on after; lines of later steps, which a crash undid, are dropped
             when the first new one is written.
         data: what the run is trained on, for the card, where it is not the recipe's data set.
+        names: of the classes, for the card.
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, *, step: int = 0, data: str | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        *,
+        step: int = 0,
+        data: str | None = None,
+        names: Sequence[str] = (),
     ) -> None:
-        self.folder, self.recipe, self.data = folder, recipe, data
+        self.folder, self.recipe, self.data, self.names = folder, recipe, data, names
         self.path = folder / "log.jsonl"
         self.waiting: list[Record] = []
         self._fresh: dict[str, Any] | None = None
@@ -160,7 +167,8 @@ class RunLog:
         weights = {name: x.cpu() for name, x in training.ema.net.net.state_dict().items()}
         text = path.with_name("MODEL_CARD.md")
         if not (_holds(path, weights) and text.exists()):
-            card = card_of(self.recipe, training, seconds=self.before, data=self.data)
+            told = {"data": self.data, "names": self.names}
+            card = card_of(self.recipe, training, seconds=self.before, **told)
             write_weights(path, weights, card)
         return path
 
@@ -192,7 +200,7 @@ def preview(net: NetDenoiser, *, chunk: int = 40, steps: int = 50) -> NDArray[np
     config = net.config
     classes = config.num_classes or 1
     shown = torch.linspace(0, classes - 1, min(classes, 10)).long().repeat_interleave(4)
-    shape = (len(shown), config.channels, config.image_size, config.image_size)
+    shape = (len(shown), *config.shape)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     parts, times = [], min(steps, net.path.T)
     for xt, y in zip(noise.split(chunk), shown.split(chunk), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from dmlib import checkpoint
 from dmlib.checkpoint import Card
 from dmlib.checkpoint.cards import schedule_fields
+from dmlib.models import UNetConfig
 from dmlib.training import batches
 from dmlib.training.loop import Training
 from dmlib.training.recipes import Recipe
@@ -26,7 +28,14 @@ DATA = {
 }
 
 
-def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | None = None) -> Card:
+def card_of(
+    recipe: Recipe,
+    training: Training,
+    *,
+    seconds: float,
+    data: str | None = None,
+    names: Sequence[str] = (),
+) -> Card:
     """The card of a run's averaged weights: what they are, and what one needs to make them again.
 
     Args:
@@ -34,6 +43,7 @@ def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | N
         training: as it stands.
         seconds: that the steps took.
         data: what it was trained on, where it is not the recipe's data set.
+        names: of the classes, where they have some.
 
     Returns:
         JSON values; "metrics" is empty until `add_metrics`.
@@ -42,6 +52,7 @@ def card_of(recipe: Recipe, training: Training, *, seconds: float, data: str | N
         "kind": "dmlib unet",
         "what": "U-Net that predicts the noise in an image; averaged (EMA) weights",
         "data": data or DATA.get(recipe.data, "data of one's own"),
+        "class_names": list(names),
         "input": "images in [-1, 1], (B, C, H, W); t in 1..T",
         "config": asdict(recipe.net),
         "recipe": recipe.described(),
@@ -104,11 +115,12 @@ def to_markdown(card: Card) -> str:
     rows = [f"| {name} | {value} |" for name, value in card.get("metrics", {}).items()]
     measured = ["| measured | value |", "|---|---|", *rows] if rows else ["Nothing measured yet."]
     state = "to its end" if card["finished"] else "stopped before its end"
+    height, width = UNetConfig(**net).shape[1:]
     kind = "unconditional" if net["num_classes"] is None else f"{net['num_classes']} classes"
     lines = [
         f"# Model card: {card['recipe']['name']}",
         "",
-        f"{card['what']} ({kind}, {net['image_size']} x {net['image_size']} pixels, "
+        f"{card['what']} ({kind}, {height} x {width} pixels, "
         f"{net['channels']} channel{'s' * (net['channels'] > 1)}).",
         "",
         f"- **Trained on** {card['data']}",

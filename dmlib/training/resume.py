@@ -146,7 +146,10 @@ def _check_names(net: nn.Module, parts: dict[str, dict[str, Tensor]], part: str)
     )
     if got != expected:
         odd = sorted(k for k in expected.keys() | got.keys() if expected.get(k) != got.get(k))
-        raise ValueError(f"holds another network ({part}: {odd[0]} differs)")
+        raise ValueError(
+            f"holds another network ({part}: {odd[0]} differs); try: the recipe that it was begun "
+            "with, or another folder"
+        )
 
 
 def _slots(training: Training, flat: dict[str, Tensor], card: Card) -> dict[int, dict[str, Tensor]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from dmlib import checkpoint
 from dmlib.checkpoint import CheckpointError
 from dmlib.checkpoint.files import FolderError, clear_leftovers, locked, make_folder
-from dmlib.data import check_range
+from dmlib.data import Pictures, check_range
 from dmlib.training import resume
 from dmlib.training.batches import shuffled
 from dmlib.training.device import OneDevice, fastest_device
@@ -42,7 +42,8 @@ class Session:
         folder: of the run; made if it is not there.
         device: "cpu", "cuda", ...; the fastest there is if None.
         data_folder: where the data set's files lie, if they shall not be looked for or downloaded.
-        images: (N, C, H, W) uint8 or floats in [-1, 1] of your own, instead of the recipe's data.
+        images: of your own, instead of the recipe's data: (N, C, H, W) uint8 or floats in
+            [-1, 1], or what `data.folder` gives, with its labels.
         labels: (N,) int64 in 0..num_classes-1, theirs; None for a network without classes.
 
     Raises:
@@ -60,7 +61,7 @@ class Session:
         folder: Path | str,
         device: str | None = None,
         data_folder: str | None = None,
-        images: Tensor | None = None,
+        images: Tensor | Pictures | None = None,
         labels: Tensor | None = None,
     ) -> None:
         self.recipe, self.folder = recipe, Path(folder)
@@ -69,7 +70,9 @@ class Session:
         with seeded(recipe.train.seed):  # the start of the weights depends on nothing else
             denoiser = recipe.make_denoiser()
         self.training = Training(denoiser, config=recipe.train, accelerator=self.accelerator)
-        own = images is not None or labels is not None
+        own, names = images is not None or labels is not None, ()
+        if isinstance(images, Pictures):
+            images, labels, names = images.images, images.labels, images.names
         if not own:
             images, labels = recipe.data(data_folder)
         self.images, self.labels = _fitting(recipe, images, labels)
@@ -92,7 +95,8 @@ class Session:
             with locked(self.folder):
                 clear_leftovers(self.folder)
             data = f"{len(self.images):,} images of one's own" if own else None
-            self.log = RunLog(self.folder, recipe, step=self.training.step, data=data)
+            step = self.training.step
+            self.log = RunLog(self.folder, recipe, step=step, data=data, names=names)
         self._kept_at = time.monotonic()
 
     def keep(self) -> None:
@@ -182,6 +186,7 @@ class Session:
             seed=self.recipe.train.seed,
             start=self.training.step * self.recipe.train.accumulation,
             share=(self.accelerator.process_index, self.accelerator.num_processes),
+            flips=self.recipe.flips,
         )
 
     def _note(self, record: Record) -> None:
@@ -218,12 +223,12 @@ def _fitting(
 ) -> tuple[Tensor, Tensor | None]:
     """Images and labels for the recipe's network; no labels where it has no classes."""
     net = recipe.net
-    shape = (net.channels, net.image_size, net.image_size)
+    shape = net.shape
     if not isinstance(images, Tensor) or tuple(images.shape[1:]) != shape:
         got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
-            f"images must be a tensor (N, {net.channels}, {net.image_size}, {net.image_size}) for "
-            f"the recipe's network, got {got}"
+            f"images must be a tensor (N, {shape[0]}, {shape[1]}, {shape[2]}) for the recipe's "
+            f"network, got {got}; try: fitted(recipe, images, labels) of dmlib.training.recipes"
         )
     check_range("images", images)
     if net.num_classes is None:

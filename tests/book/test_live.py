@@ -20,6 +20,8 @@ import torch
 from dmlib import checkpoint
 from dmlib.book import live_view
 from dmlib.book.live import announce, train_here
+from dmlib.book.recordings import RecordedRun
+from dmlib.book.widgets import RunPlayer
 from dmlib.checkpoint import CheckpointError
 from dmlib.models import UNetConfig
 from dmlib.training import model_card
@@ -341,6 +343,19 @@ def test_images_of_ones_own_are_trained_on_and_named_in_the_card(tmp_path):
     net, _ = checkpoint.load_unet(trained.weights)
     assert net(torch.zeros(1, 3, 8, 8), 5, torch.tensor([2])).x0_hat.shape == (1, 3, 8, 8)
     assert "24 images of one's own" in (tmp_path / "MODEL_CARD.md").read_text()
+
+
+def test_a_run_in_colour_is_shown_in_colour(tmp_path):
+    """Blue pictures: neither the recording nor the figure may show their red channel."""
+    images, labels = own_images()
+    images[:, :2] = 0
+    train_here(own(), folder=tmp_path, device="cpu", images=images, labels=labels)
+    run, grids = RecordedRun.of(tmp_path), read_grids(tmp_path)
+    assert run.grid.shape[2:] == (8, 8, 3)
+    expected = grids[int(run.grid_step[-1])][:, 2]
+    assert np.isin(run.grid[-1, ..., 2], expected).all()
+    figure = RunPlayer(run)
+    assert (figure._data["channels"], figure._data["width"], figure._data["height"]) == (3, 8, 8)
 
 
 @pytest.mark.parametrize("labels", [None, own_images()[1]], ids=["no labels", "labels"])

@@ -31,6 +31,15 @@ def test_image_grid_shows_every_image_unchanged_and_in_reading_order(axes):
         np.testing.assert_array_equal(sheet[top : top + 4, left : left + 5], image)
 
 
+def test_image_grid_shows_colour_as_it_is(axes):
+    images = torch.rand(4, 3, 5, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    plotting.image_grid(axes, images, columns=2)
+    sheet = axes.images[0].get_array()
+    assert sheet.shape == (12, 14, 3)
+    expected = (images[3].permute(1, 2, 0).numpy() + 1) / 2
+    np.testing.assert_allclose(sheet[7:12, 8:14], expected, atol=1e-6)
+
+
 def test_image_grid_keeps_black_at_minus_one_and_white_at_one_whatever_is_shown(axes):
     plotting.image_grid(axes, torch.full((1, 2, 2), 0.3))
     assert axes.images[0].get_clim() == (-1, 1)
@@ -43,7 +52,7 @@ def test_image_grid_labels_stand_over_the_middle_of_their_column(axes):
     assert axes.get_yticks().tolist() == [3.5, 13.5]
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 4, 4), (0, 4, 4)])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 2, 4, 4), (0, 4, 4)])
 def test_image_grid_says_what_shape_it_expects(axes, shape):
     with pytest.raises(ValueError, match=re.escape(f"got {shape}")):
         plotting.image_grid(axes, torch.zeros(shape))

@@ -57,9 +57,10 @@ def test_state_does_not_carry_the_module_a_second_time(widget):
 
 
 def test_html_runs_the_very_module_that_jupyter_runs(widget):
-    module = re.search(r'<script type="module">\n(.*)</script>', widget.to_html(), re.S)[1]
-    rest = module.removeprefix(str(widget._esm))
-    assert rest == f'\nmountStatic("{type(widget).__name__}", render);\n'
+    script = re.search(r"<script>\n(.*)</script>", widget.to_html(), re.S)[1]
+    module = str(widget._esm).replace("export default { render };", "")
+    mount = f'mountStatic("{type(widget).__name__}", render);'
+    assert script == f"(() => {{\n{module}\n{mount}\n}})();\n"
 
 
 def test_module_is_valid_and_cannot_end_its_script_element(widget, tmp_path):

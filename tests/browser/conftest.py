@@ -81,10 +81,7 @@ class Visit:
         self.page.on("console", self._console)
         self.page.route("**/*", self._route)
         self.page.goto(url)
-        # MathJax and the widgets have finished.
-        self.page.wait_for_function("() => !window.MathJax || !!MathJax.startup?.promise")
-        self.page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; }")
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_timeout(300)  # the widgets near the window are drawn
 
     def _console(self, message):
         if message.type == "error":

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from dmlib.data import (
     ground_truth_mixture,
     ground_truth_mixture_2d,
+    ring_of_heaps,
     swiss_roll,
     swiss_roll_3d,
     swiss_roll_3d_moments,
@@ -173,3 +174,11 @@ def test_a_wrong_noise_is_refused(draw, moments, D, noise):
 def test_a_seed_is_no_generator(draw, moments, D):
     with pytest.raises(ValueError, match=r"generator must be a torch\.Generator, got int"):
         draw(3, generator=0)
+
+
+def test_ring_of_heaps_is_centred_with_variance_one_and_no_two_heaps_share_a_coordinate():
+    ring = ring_of_heaps()
+    assert_close(ring.mean(), torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert_close(ring.cov(), (1 + 0.05**2) * torch.eye(2, dtype=torch.float64))
+    for axis in range(2):
+        assert float(ring.means[:, axis].sort().values.diff().min()) > 0.2

@@ -141,6 +141,9 @@ class OnDevice(Tensor):
         note(READ, "tolist")
         return self.real_values.tolist()
 
+    def __format__(self, spec: str) -> str:
+        return self.item().__format__(spec) if self.dim() == 0 else repr(self)
+
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(NO_NUMPY)
 
@@ -363,6 +366,8 @@ class Functions(TorchFunctionMode):
         args = tuple(_with_index(x) for x in args)
         if "device" in kwargs:
             kwargs = {**kwargs, "device": _with_index(kwargs["device"])}
+        if func in (torch.tensor, torch.as_tensor) and _is_device(kwargs.get("device")):
+            return func(*args, **{**kwargs, "device": CPU}).to(DEVICE)
         given = [x for x in (*args, *kwargs.values()) if isinstance(x, Generator)]
         if not given:
             return func(*args, **kwargs)

@@ -22,6 +22,7 @@ import torch
 
 import dmlib.training.session as session_module
 from dmlib import checkpoint
+from dmlib.book.widgets import Sampler
 from dmlib.data import fashion_sample, to_unit
 from dmlib.guidance import conditioned, guided
 from dmlib.metrics import frechet_floor, frechet_spread, nearest_neighbours
@@ -232,6 +233,9 @@ def metrics_take_samples_on_the_device_and_data_on_the_cpu():
         for device in ("cpu", DEVICE)
         for f, more in ((frechet_floor, {"n": 100}), (frechet_spread, {}))
     ]
+    generator = torch.Generator(DEVICE).manual_seed(1)
+    floors.append(frechet_floor(a.cpu(), b, n=100, resamples=2, generator=generator))
+    floors.append(frechet_spread(a.cpu(), b, resamples=2, generator=generator))
     judge = Judge(there)
     score = judge.score(here, labels[:200].to(DEVICE))
     return {
@@ -270,6 +274,14 @@ def a_network_is_sampled_with_ints_and_lists_of_times():
     xT = torch.randn(2, 1, 28, 28, device=DEVICE)
     x0 = generate(conditioned(net, 3), xT, times=[1000, 500, 1, 0])
     return [x0.device.type, bool(x0.isfinite().all())]
+
+
+@scene
+def figures_take_a_network_on_the_device():
+    net = make_training().ema.net
+    figure = Sampler(net)
+    eps_hat = figure._eps_hat(bytes(4 * 784), 500, None)
+    return {"bytes": len(eps_hat), "stayed": next(net.parameters()).device.type}
 
 
 def main(capability: str, *names: str) -> int:

@@ -131,6 +131,11 @@ def test_samples_come_from_generators_of_either_device(found, machine):
     assert found["samples_come_from_generators_of_either_device"] == [expected, expected]
 
 
+def test_figures_take_a_network_on_the_device(found, machine):
+    expected = {"bytes": 4 * 784, "stayed": MACHINES[machine][0]}
+    assert found["figures_take_a_network_on_the_device"] == expected
+
+
 def test_a_recipe_fits_the_machine(found, machine):
     chosen = {"t4": "t4", "a100": "t4", "apple": "cpu"}  # 15 GiB are too few for BIG
     assert found["recipes_fit_the_machine"]["chosen"] == chosen[machine]
@@ -140,6 +145,13 @@ def test_the_memory_of_big_does_not_count_its_weights_once_an_image(found, machi
     if machine != "a100":
         pytest.skip("BIG is for GPUs that have bfloat16")
     assert 6.3 < found["recipes_fit_the_machine"]["big"] < 7.3  # GiB
+
+
+def test_every_public_function_answers_on_the_device_as_on_the_cpu(machine):
+    calls = json.loads(emulate("calls.py", machine).splitlines()[-1])
+    assert not calls["failed"], "\n".join(calls["failed"].values())
+    assert not calls["unknown"], "calls.py must know an argument for each parameter"
+    assert len(calls["called"]) > 60
 
 
 @pytest.mark.notebooks

@@ -369,7 +369,11 @@ def test_formulas_in_quotes_stand_on_one_line(text):
 
 def test_references_become_numbers_and_links(text):
     two = f"{URL}/book/02_two.html"
-    assert f"See (1.1), [(2.1)]({two}#equation-eq-two-a), [Fig. 1.2](" in text
+    assert f"See (1.1), [(2.1)]({two}#equation-eq-two-a), [Fig. 1.2](#fig-one)" in text
+    # What stands in the notebook itself is linked in it, and there is a place to link to.
+    assert text.count('<a id="fig-one" name="fig-one"></a>**Fig. 1.2.**') == 1
+    assert "[Exercise 1.1](#ex-one-1)" in text
+    assert '<a id="ex-one-1" name="ex-one-1"></a>\n\n### Exercise 1.1' in text
     assert f"[picture 2.1]({two}#fig-two), [Chapter two]({two}#two),\n[there]({two}#two)" in text
     assert f"[Chapter two]({two}), [Exercise 1.1](" in text
     assert f"and [Chapter two]({two}); cited" in text
@@ -399,15 +403,18 @@ def test_admonitions_are_quotes_and_dropdowns_stay_closed(text):
 def test_tables_lists_of_terms_and_plain_code_survive(text):
     assert "| (1.1) | <kbd>x</kbd> |" in text
     assert "Term\n- What it means, (1.1)" in text
-    assert "**Table 1.1.** *Numbers*\n\n| a | b |\n| --- | --- |\n| (1.1) | d |" in text
+    assert "**Table 1.1.** Numbers\n\n| a | b |\n| --- | --- |\n| (1.1) | d |" in text
     assert '```python\nplain = "code"\n```' in text
 
 
 def test_figures_have_absolute_addresses_and_captions(one, text):
-    assert f"![a dot]({URL}/_images/dot.png)\n\n**Fig. 1.1.** A dot of *ours*, [Ho" in text
+    assert f"![a dot]({URL}/_images/dot.png)\n\n" in text
+    assert "</a>**Fig. 1.1.** A dot of *ours*, [Ho" in text
     drawing = next(i for i, cell in enumerate(one.cells) if cell.source == "1 + 1")
-    assert one.cells[drawing + 1].source == "**Fig. 1.2.** *A drawing of $x_t$, see (1.1).*"
-    assert one.cells[drawing].metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert one.cells[drawing + 1].source == (
+        '<a id="fig-one" name="fig-one"></a>**Fig. 1.2.** A drawing of $x_t$, see (1.1).'
+    )
+    assert one.cells[drawing].metadata == {}  # folded on the page, open in the notebook
 
 
 def test_included_code_is_shown_with_where_it_lives(text):

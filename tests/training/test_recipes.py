@@ -25,7 +25,7 @@ def test_recipe_is_frozen_and_can_be_written_down(recipe):
     assert recipe.make_schedule().T == recipe.T
     with torch.device("meta"):
         net = UNet(recipe.net)
-    assert net.num_classes == 10
+    assert net.num_classes == (None if recipe is CIFAR10 else 10)
 
 
 def test_cifar10_has_the_size_of_the_papers_network():
@@ -83,6 +83,12 @@ def test_rate_rises_holds_and_falls_to_nearly_nothing(decay):
     assert rates[99:550] == pytest.approx([0.01] * 451)
     assert all(a > b for a, b in itertools.pairwise(rates[551:]))
     assert 0 < rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize("step", [0, -1, 51, 1.5])
+def test_a_rate_outside_the_training_is_refused(step):
+    with pytest.raises(ValueError, match=r"^step must be an integer in 1\.\.50, got"):
+        learning_rate(step, TrainConfig(steps=50))
 
 
 def test_rate_without_decay_stays():

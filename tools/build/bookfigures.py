@@ -43,10 +43,10 @@ def dark_colour(colour: str) -> str:
 
 def darkened(svg: str) -> str:
     """The drawing for the dark page; pictures inside stay as they are."""
-    inked = svg.replace(
-        "<svg ", f'<svg fill="#{dark_colour("000000")}" ', 1
-    )  # ink's default is black
-    return COLOUR.sub(lambda m: m[1] + dark_colour(m[2]), inked)
+    ink = dark_colour("000000")  # where no colour is given
+    return COLOUR.sub(lambda m: m[1] + dark_colour(m[2]), svg).replace(
+        "<svg ", f'<svg fill="#{ink}" ', 1
+    )
 
 
 def css_size(svg: str) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def in_themes(image: str, path: str, svg: str) -> str:
                 f'width="{w}" height="{h}">'
             )
         pictures.append(
-            f'<picture class="only-{theme}">{source}{bare} class="{kind}" loading="lazy" '
+            f'<picture class="in-{theme}">{source}{bare} class="{kind}" loading="lazy" '
             f'src="{base}{suffix}.svg" width="{width}" height="{height}"></picture>'
         )
     return "".join(pictures)

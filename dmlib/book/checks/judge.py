@@ -158,7 +158,12 @@ def _outcome(
             outcome.values.append(to_terms(value, exercise.terms))
         if exercise.forbidden:
             given = form(copied(cases[0]))
-            outcome.helpers = helpers_used(lambda: function(*given), exercise.forbidden)
+            elsewhere = getattr(function, "asked_elsewhere", None)
+            outcome.helpers = (
+                elsewhere(given, exercise.forbidden)
+                if elsewhere
+                else helpers_used(lambda: function(*given), exercise.forbidden)
+            )
 
     run = run_limited(work, seconds=seconds)
     outcome.error, outcome.timed_out = run.error, run.timed_out

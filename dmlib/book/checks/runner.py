@@ -115,6 +115,8 @@ def is_stub(error: BaseException) -> bool:
     torch raises the same kind of error for `x ^ 2`, and for much that half precision cannot do.
     """
     trace = error.__traceback__
+    if hasattr(error, "told"):  # by the grader's other process
+        return bool(error.told["stub"])
     if not isinstance(error, NotImplementedError) or trace is None:
         return False
     while trace.tb_next is not None:
@@ -149,6 +151,8 @@ def advice(error: BaseException) -> str:
 
 def short_trace(error: BaseException) -> str:
     """The error and the student's own lines that led to it; no line of a library."""
+    if hasattr(error, "told"):
+        return str(error.told["trace"])
     frames = traceback.extract_tb(error.__traceback__)
     lines = []
     for frame in frames:

@@ -19,7 +19,7 @@ class Mistake:
 
     Args:
         name: what went wrong, in words that end the sentence "Recognised: ...".
-        wrong: what one hands in who makes it. It is recognised by testing: the answer equals
+        wrong: what a student who makes it hands in. It is recognised by testing: the answer equals
             this one on all hidden inputs.
         hint: what to think about; it does not give the solution away.
     """

@@ -1,23 +1,25 @@
-"""Grade students' notebooks: each in a process of its own, with limits; one CSV for all.
+"""Grade students' notebooks: a judge for each, a process of its own for its code; one CSV for all.
 
-The check cells of a notebook are not trusted, nor even run: the grader takes the student's
-functions by name and judges them itself. Each notebook runs as the user who grades: the limits
-stop accidents and clumsy tricks, they are no sandbox. Grade strangers' notebooks in a container.
+The check cells of a notebook are not trusted, nor even run. Its code runs in a process that gets
+hidden inputs as plain numbers and hands back plain numbers; another process judges them, in which
+no student's code ever runs. Both run as the user who grades: the limits stop accidents and clumsy
+tricks, they are no sandbox. Grade strangers' notebooks in a container.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
-import secrets
-import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dmlib
@@ -25,10 +27,9 @@ from dmlib.book.chapters.catalog import CHAPTERS
 from dmlib.book.checks.engine import SECONDS
 from dmlib.book.exercises.exercise import Exercise
 
-_START = 120.0  # seconds for a process to begin, before any student's code runs
 COLUMNS = ("student", "exercise", "level", "status", "mistake", "note")
 # Nothing of the lecturer's own environment (tokens, keys) reaches a student's code.
-_KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
+KEPT = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,16 @@ class Limits:
     """What one notebook may use.
 
     Args:
-        seconds: wall-clock time for all of its cells and answers.
+        seconds: wall-clock time for all of its cells.
         memory_mib: address space, MiB.
         answer_seconds: for the judging of one answer.
+        cell_seconds: for one cell; a cell that takes longer is stopped, the others count.
     """
 
     seconds: float = 180.0
     memory_mib: int = 8192
     answer_seconds: float = SECONDS
+    cell_seconds: float = 60.0
 
 
 def grade(folder: Path, table: Path, *, chapter: str | None, limits: Limits, jobs: int = 1) -> int:
@@ -52,18 +55,20 @@ def grade(folder: Path, table: Path, *, chapter: str | None, limits: Limits, job
     Args:
         folder: with one notebook a student, also in subfolders.
         table: the CSV file, a row for each student and exercise; it grows while grading goes on.
+            Its folder is made if it is not there.
         chapter: such as "kernel"; None takes it from each file's name, or all chapters.
         limits: for one notebook.
         jobs: how many notebooks run at the same time.
     """
-    notebooks = {
-        path.relative_to(folder).with_suffix("").as_posix(): path
-        for path in folder.rglob("*.ipynb")
-        if ".ipynb_checkpoints" not in path.parts
-    }
-    students = sorted(notebooks)
-    count = 0
-    with table.open("w", newline="", encoding="utf-8") as file, ThreadPoolExecutor(jobs) as pool:
+    notebooks = {_student(path, folder): path for path in _found(folder)}
+    students, count = sorted(notebooks), 0
+    table.parent.mkdir(parents=True, exist_ok=True)
+    # A file's name or a note may hold what is no text at all.
+    with (
+        table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ThreadPoolExecutor(jobs) as pool,
+        _deaf(),
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         every = pool.map(lambda name: _rows(notebooks[name], chapter, limits), students)
@@ -75,9 +80,37 @@ def grade(folder: Path, table: Path, *, chapter: str | None, limits: Limits, job
     return count
 
 
+def _found(folder: Path) -> Iterator[Path]:
+    """Whatever is named like a notebook, but for what editors and archives add."""
+    for path in sorted(folder.rglob("*.ipynb")):
+        extra = {".ipynb_checkpoints", "__MACOSX"} & set(path.parts)
+        if not extra and not path.name.startswith("._"):
+            yield path
+
+
+def _student(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """A notebook may send SIGTERM or SIGHUP to its grader; Ctrl-C still ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), signal.SIG_IGN) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
 def _plain(cell: str) -> str:
-    """No spreadsheet may take a student's text for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    """No spreadsheet may take a student's text for a formula, nor a control character for one."""
+    cell = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in cell)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 def _exercises(notebook: Path, chapter: str | None) -> list[Exercise]:
@@ -87,86 +120,72 @@ def _exercises(notebook: Path, chapter: str | None) -> list[Exercise]:
 
 
 def _rows(notebook: Path, chapter: str | None, limits: Limits) -> list[tuple[str, ...]]:
+    """The rows of one student; whatever happens, it is this student's alone."""
     exercises = _exercises(notebook, chapter)
-    found, trouble = _run(notebook, [e.id for e in exercises], limits)
-    lost = ("not graded", "", trouble or "the process ended before it came to this exercise")
+    try:
+        if not notebook.is_file():
+            raise OSError("not a file: a folder, or a link that leads nowhere")
+        found, trouble = _run(notebook, [e.id for e in exercises], limits)
+    except Exception as error:  # whatever it is, the others are still to be graded
+        found, trouble = {}, f"{error}"[:200] or type(error).__name__
+    lost = ("not graded", "", trouble or "the judge's process ended before it came to this")
     return [(e.id, e.level, *found.get(e.id, lost)) for e in exercises]
 
 
 def _run(
     notebook: Path, ids: list[str], limits: Limits
 ) -> tuple[dict[str, tuple[str, str, str]], str]:
-    """(result by exercise, what stopped the notebook or "")."""
-    token = secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="dmlib-grade-") as place:
-        # Copied, so that no student's code can change what was handed in.
-        (Path(place) / "notebook.ipynb").write_bytes(notebook.read_bytes())
-        result = Path(place) / f"{token}.jsonl"
-        trouble = _process(Path(place), json.dumps([token, ids]), limits)
-        return _read(result, token, ids), trouble
+    """(result by exercise, what stopped the judge or "")."""
+    # What a notebook leaves running may still write while the folder is emptied.
+    with tempfile.TemporaryDirectory(prefix="dmlib-grade-", ignore_cleanup_errors=True) as place:
+        copied = Path(place) / "notebook.ipynb"
+        copied.write_bytes(notebook.read_bytes())
+        order = {"notebook": str(copied), "exercises": ids, "limits": asdict(limits)}
+        return _judged(Path(place), json.dumps(order), ids, limits)
 
 
-def _process(place: Path, order: str, limits: Limits) -> str:
-    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+def _judged(
+    place: Path, order: str, ids: list[str], limits: Limits
+) -> tuple[dict[str, tuple[str, str, str]], str]:
+    env = {name: os.environ[name] for name in KEPT if name in os.environ}
     env |= {"HOME": str(place), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     env["PYTHONPATH"] = str(Path(dmlib.__file__).parent.parent)
-    command = [sys.executable, "-m", "dmlib.book.grading.grade_one", str(limits.memory_mib)]
+    work = place / "work"
+    work.mkdir()
     process = subprocess.Popen(
-        [*command, str(limits.answer_seconds)], cwd=place, env=env, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+        [sys.executable, "-m", "dmlib.book.grading.judging"], cwd=work, env=env,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=True, text=True, encoding="ascii", errors="replace",
     )  # fmt: skip
+    # Each answer may take its time and, at worst, a new start of the student's process.
+    longest = 5 * (limits.seconds + 120) + len(ids) * 3 * (limits.answer_seconds + 20)
     try:
-        # The clock starts with the student's code: a slow machine takes long to import torch.
-        if not _begins(process, order):
-            return "the process did not begin"
-        process.wait(limits.seconds)
+        out, _ = process.communicate(order + "\n", timeout=longest)
+        trouble = "" if process.returncode == 0 else f"the judge ended with {process.returncode}"
     except subprocess.TimeoutExpired:
-        return f"stopped after {limits.seconds:g} s"
+        out, trouble = "", f"stopped after {longest:g} s"
     finally:
         _end(process)
-    return "" if process.returncode == 0 else f"the process ended with {process.returncode}"
-
-
-def _begins(process: subprocess.Popen[str], order: str) -> bool:
-    """Hand the order over and wait for the word "ready"; no student's code has run by then."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(order + "\n")
-        process.stdin.close()
-    except BrokenPipeError:
-        return False
-    if os.name == "posix" and not select.select([process.stdout], [], [], _START)[0]:
-        return False
-    return process.stdout.readline() == "ready\n"
+    return _read(out, ids), trouble
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what the notebook left running: its own process group, which we started."""
-    try:
+    """End the judge's process group, which we started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-    except (ProcessLookupError, PermissionError):
-        pass
     process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
 
 
-def _read(result: Path, token: str, ids: list[str]) -> dict[str, tuple[str, str, str]]:
+def _read(out: str, ids: list[str]) -> dict[str, tuple[str, str, str]]:
     found: dict[str, tuple[str, str, str]] = {}
-    try:
-        lines = result.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return found
-    for line in lines:
+    for line in out.splitlines():
         try:
-            given, name, status, mistake, note = json.loads(line)
+            name, status, mistake, note = json.loads(line)
         except ValueError:
             continue
-        if given == token and name in ids:
+        if name in ids:
             found[name] = (str(status), str(mistake), str(note))
     return found

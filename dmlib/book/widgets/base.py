@@ -3,7 +3,8 @@
 To add a widget `Thing`:
 1. `thing.js`: an ES module that ends in `export default { render };`, with
    `function render({ model, el })` returning `frame({ model, el }, setting, build)`. The helpers
-   in `shared/*.js` are put in front of it, so it imports nothing.
+   in `shared/*.js` are put in front of it, so it imports nothing. The widget's own style sheet is
+   `layout` in its setting: the frame puts it into the document, once.
 2. `thing.py`: `class Thing(InteractiveFigure)` with `_module = "thing.js"`, its traits tagged
    `sync=True` (the state), an `__init__` that calls `super().__init__(data=…, predict=…, **state)`,
    and `_picture(figure)` and `_sentence()` for the readers without JavaScript.
@@ -15,6 +16,7 @@ a static page (`text/html`, where a small stand-in plays the model).
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 from dataclasses import asdict, dataclass
@@ -175,3 +177,9 @@ class InteractiveFigure(anywidget.AnyWidget):
         if not (live and in_colab()):
             forms["text/html"] = self.to_html()
         return forms, metadata
+
+
+def on_cpu(net: Any) -> Any:
+    """The network that a figure computes with: a copy on the CPU, where it lies elsewhere."""
+    elsewhere = any(x.device.type != "cpu" for x in net.parameters())
+    return copy.deepcopy(net).to("cpu") if elsewhere else net

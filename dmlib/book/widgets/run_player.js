@@ -22,14 +22,16 @@ function logRange(values) {
 
 function render({ model, el }) {
   const data = model.get("_data");
-  const { step, grid_step, point, side, each } = data;
+  const { step, grid_step, point, width, height, channels, each } = data;
   const [loss, norm, seconds, buckets] = ["loss", "grad_norm", "seconds", "bucket_loss"].map((n) =>
     unpack(data[n]),
   );
   const K = buckets.length / step.length;
   const levels = toUnit(unpack(data.grid));
+  const size = width * height * channels;
   const image = (frame, j) =>
-    levels.subarray((frame * each + j) * side ** 2, (frame * each + j + 1) * side ** 2);
+    levels.subarray((frame * each + j) * size, (frame * each + j + 1) * size);
+  const paint = channels === 3 ? drawColor : drawGrey;
   const row = (i) => Array.from(buckets.subarray(i * K, (i + 1) * K));
   const last = grid_step.length - 1;
   const now = () => {
@@ -53,7 +55,9 @@ function render({ model, el }) {
     layout: RUN_LAYOUT,
   };
   return frame({ model, el }, setting, (body, { model, onStop }) => {
-    const pictures = Array.from({ length: each }, (_, j) => picture(side, `sample ${j + 1}`));
+    const pictures = Array.from({ length: each }, (_, j) =>
+      picture(width, `sample ${j + 1}`, height),
+    );
     const curve = new Axes({ height: 200, x: "step", y: "loss", left: 50 });
     const levelsPlot = new Axes({
       height: 200,
@@ -96,7 +100,7 @@ function render({ model, el }) {
     const draw = () => {
       const shown = now();
       pictures.forEach((canvas, j) => {
-        drawGrey(canvas, image(shown.frame, j));
+        paint(canvas, image(shown.frame, j));
         canvas.setAttribute("aria-label", `sample ${j + 1} of ${each} after step ${shown.step}`);
       });
       table.set({

@@ -37,7 +37,9 @@ class RunPlayer(InteractiveFigure):
         curves = ("loss", "grad_norm", "seconds", "bucket_loss")
         data: dict[str, Any] = {name: pack(getattr(run, name)) for name in curves}
         data |= {"step": run.step.tolist(), "grid_step": run.grid_step.tolist()}
-        data |= {"grid": pack(run.grid), "side": run.grid.shape[-1], "each": run.grid.shape[1]}
+        each, height, width, *colours = run.grid.shape[1:]
+        data |= {"grid": pack(run.grid), "each": each, "height": height, "width": width}
+        data["channels"] = colours[0] if colours else 1
         data["point"] = [run.point(i) for i in range(len(run.grid))]
         super().__init__(data=data, predict=predict, frame=frame % len(run.grid))
 

@@ -13,7 +13,7 @@ import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dmlib.book.widgets.base import InteractiveFigure, Prediction, pack
+from dmlib.book.widgets.base import InteractiveFigure, Prediction, on_cpu, pack
 from dmlib.book.widgets.images import default_images
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
@@ -83,7 +83,7 @@ class Sampler(InteractiveFigure):
         predict: Prediction | None = None,
     ) -> None:
         shipped = net is None
-        self._net = load_shipped()[0] if net is None else net
+        self._net = load_shipped()[0] if net is None else on_cpu(net)
         self._schedule = self._net.path
         self._names = _class_names(self._net, names)
         self._side = _side_of(self._net)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dmlib.book.widgets.base import InteractiveFigure, Prediction, pack
+from dmlib.book.widgets.base import InteractiveFigure, Prediction, on_cpu, pack
 from dmlib.book.widgets.forward_player import check_images, noise_field
 from dmlib.book.widgets.images import default_images
 from dmlib.checkpoint import load_shipped
@@ -66,6 +66,7 @@ class UNetExplorer(InteractiveFigure):
             net, _ = load_shipped()
         if images is None:
             images, names = (some[:2] for some in default_images())
+        net = on_cpu(net)
         self._images, self._names = check_images(images, names)
         if not isinstance(net, NetDenoiser):
             net = predicts_eps(inner_unet(net), schedule or cosine_schedule(1000))

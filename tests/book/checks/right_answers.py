@@ -494,6 +494,48 @@ def unet_3() -> float:
     return math.floor(32 * math.log(STEPS / (2 * math.pi)) / math.log(PERIOD)) + 1
 
 
+def restore_2() -> float:
+    left = 0.8 * math.exp(-((1 + 1) ** 2) / 2)  # the variance of y is 0.36 + 0.64 = 1
+    right = 0.2 * math.exp(-((1 - 2) ** 2) / 2)
+    return right / (left + right)
+
+
+def restore_3(y: Tensor, m: float, s: float, c: float, std: float) -> tuple[Tensor, float]:
+    precision = 1 / s**2 + c**2 / std**2
+    return (m / s**2 + c * y / std**2) / precision, 1 / precision
+
+
+def restore_4(xt: Tensor, a: float, b: float, s: float, std: float) -> tuple[Tensor, float]:
+    left = 1 / (1 / s**2 + a**2 / b**2)  # variance of x_0 given x_t
+    return left * a * xt / b**2, left + std * std
+
+
+def restore_5(x_prev: Tensor, y: Tensor, mask: Tensor, z: Tensor, a: float, b: float) -> Tensor:
+    x = x_prev.clone()
+    x[:, mask] = a * y[:, mask] + b * z[:, mask]
+    return x
+
+
+def restore_6(x_prev: Tensor, z: Tensor, a: float, a_prev: float) -> Tensor:
+    ratio = a / a_prev
+    return ratio * x_prev + (1 - ratio * ratio) ** 0.5 * z
+
+
+def restore_7(
+    x0_hat: Tensor, eps_hat: Tensor, g: Tensor, a: float, b: float
+) -> tuple[Tensor, Tensor]:
+    xt = a * x0_hat + b * eps_hat
+    new = eps_hat - b * g
+    return (xt - b * new) / a, new
+
+
+def restore_8(x0: Tensor, y: float, std: float, n: int, generator: Generator) -> Tensor:
+    # accept each with probability N(y; x, std^2) / N(y; y, std^2)
+    lucky = torch.rand(len(x0), generator=generator, dtype=x0.dtype)
+    kept = x0[lucky.log() < -((x0[:, 0] - y) ** 2) / (2 * std**2)]
+    return kept.repeat(-(-n // len(kept)), 1)[:n]
+
+
 RIGHT: dict[str, Callable[..., Any]] = {
     "ex-continuous-2": continuous_2,
     "ex-continuous-4": continuous_4,
@@ -537,6 +579,13 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "ex-reverse-6": reverse_6,
     "ex-reverse-7": reverse_7,
     "ex-reverse-2": reverse_2,
+    "ex-restore-2": restore_2,
+    "ex-restore-3": restore_3,
+    "ex-restore-4": restore_4,
+    "ex-restore-5": restore_5,
+    "ex-restore-6": restore_6,
+    "ex-restore-7": restore_7,
+    "ex-restore-8": restore_8,
     "ex-training-2": training_2,
     "ex-training-4": training_4,
     "ex-training-8": training_8,

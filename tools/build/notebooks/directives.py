@@ -114,15 +114,12 @@ class Directives:
         return self._converter.convert(source, nested=True)
 
     def caption(self, label: str, caption: str) -> str:
-        """**Fig. 2.1.** *caption*, the number as on the page."""
+        """**Fig. 2.1.** caption, the number as on the page, with a place to link to."""
         number = ""
         if label:
-            number = f"**{self._book.reference('numref', label, docname=self._docname)[0]}.** "
+            shown, address = self._book.reference("numref", label, docname=self._docname)
+            number = f"{anchor(address)}**{shown}.** "
         text = " ".join(self.text(caption).split())
-        if text and not re.search(
-            r"(?<!\\)[*_](?=\S)", re.sub(r"\$[^$]*\$|`[^`]*`|\]\(.*?\)", "", text)
-        ):
-            text = f"*{text}*"
         return (number + text).strip()
 
     def _math(self, d: Directive, one_line: bool) -> str:
@@ -154,13 +151,14 @@ class Directives:
 
     def _exercise(self, d: Directive) -> str:
         label = d.options.get("label", "")
-        name = "Exercise"
+        name, link = "Exercise", ""
         if label and "nonumber" not in d.options:
-            name = self._book.reference("numref", label, docname=self._docname)[0]
+            name, address = self._book.reference("numref", label, docname=self._docname)
+            link = anchor(address) + "\n\n"
         title = self.text(d.argument)
         heading = f"### {name}: {title}" if title else f"### {name}"
         body = self.text(d.body)
-        return f"{heading}\n\n{body}\n" if body else f"{heading}\n"
+        return f"{link}{heading}\n\n{body}\n" if body else f"{link}{heading}\n"
 
     def _solution(self, d: Directive) -> str | Gate:
         if d.name == "solution-end":
@@ -207,6 +205,12 @@ class Directives:
 
     def _tab(self, d: Directive) -> str:
         return f"**{self.text(d.argument)}**\n\n{self.text(d.body)}\n"
+
+
+def anchor(address: str) -> str:
+    """A place that a link in the same notebook leads to; Jupyter reads the id, Colab the name."""
+    fragment = address.partition("#")[2]
+    return f'<a id="{fragment}" name="{fragment}"></a>' if fragment else ""
 
 
 def _quoted(text: str) -> str:

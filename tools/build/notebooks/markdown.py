@@ -16,7 +16,7 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from myst_parser.parsers.mdit import create_md_parser
 
-from notebooks.directives import Directives, Gate, parse_directive
+from notebooks.directives import Directives, Gate, anchor, parse_directive
 from notebooks.published import MarkupError, PublishedBook
 from notebooks.roles import Inline
 from notebooks.tex import display, unnumbered
@@ -99,7 +99,9 @@ class Converter:
         kind = token.type
         if kind.removesuffix("_open").removesuffix("_close") in _BLOCKS:
             return None
-        if kind in ("myst_target", "myst_line_comment", "myst_block_break"):
+        if kind == "myst_target":
+            return anchor(f"#{token.content.strip().lower()}")
+        if kind in ("myst_line_comment", "myst_block_break"):
             return ""
         if kind == "math_block":
             return display(token.content, one_line=one_line)

@@ -61,7 +61,7 @@ class Inline:
                 shown, address = self._book.reference(kind, target, docname=self._docname)
             except MarkupError:
                 continue
-            return f"[{text or shown}]({address})"
+            return f"[{text or shown}]({self._here(address)})"
         raise MarkupError(f"{self._docname}: link to #{target} leads nowhere")
 
     def _reference(self, name: str, content: str) -> str:
@@ -70,7 +70,13 @@ class Inline:
         here = address.startswith(self._book.page(self._docname))
         if name == "eq" and here:  # the equation stands in this notebook, too
             return shown
-        return shown if name == "term" else f"[{shown}]({address})"
+        return shown if name == "term" else f"[{shown}]({self._here(address)})"
+
+    def _here(self, address: str) -> str:
+        """What stands in this notebook, too, is linked in it: captions, exercises, headings."""
+        page, _, fragment = address.partition("#")
+        inside = page == self._book.page(self._docname) and fragment
+        return f"#{fragment}" if inside else address
 
     def _citation(self, content: str, *, textual: bool) -> str:
         links = []

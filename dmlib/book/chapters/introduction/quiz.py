@@ -6,7 +6,7 @@ from dmlib.book.exercises.question import Option, Question
 
 QUESTIONS = (
     Question(
-        "A network shall answer “a sandal” with the one picture that is, on average, nearest to "
+        "A network is to answer “a sandal” with the one picture that is, on average, nearest to "
         "all sandals in squared error. What does it show?",
         (
             Option(
@@ -35,7 +35,7 @@ QUESTIONS = (
             ),
             Option(
                 "Like noise, with a hint of the data here and there",
-                "Then it would not fool anybody, and its opponent would tell it so.",
+                "Then it would fool no discriminator, and would be told so.",
             ),
             Option(
                 "Sharp, but a few kinds again and again",

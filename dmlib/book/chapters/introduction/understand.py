@@ -46,7 +46,7 @@ GRADUAL = Quiz(
         "a": Option(
             "Computing x_T from x_0 in one go would be impossible.",
             "It is possible: the chapter on the diffusion kernel jumps from x_0 to any x_t with "
-            "one formula. The small steps are needed on the way back.",
+            "one formula. The small steps are needed in the reverse process.",
         ),
         "b": Option(
             "Many steps give stronger noise at the end.",

@@ -71,7 +71,7 @@ QUESTIONS = (
             ),
             Option(
                 "It rises from 0.2 to 0.5",
-                "These are the shares of the noise, 1 − *ᾱ*_t, turned round.",
+                "These are the shares of the noise, 1 − *ᾱ*_t, the other way round.",
             ),
             Option(
                 "It falls to a quarter",

@@ -14,11 +14,8 @@ from dmlib.book.exercises import draw
 from dmlib.book.exercises.exercise import Open, Requirement
 from dmlib.book.exercises.values import WrongForm, to_tensor
 from dmlib.mixture import GaussianMixture
-from dmlib.models import predicts_eps
 from dmlib.oracle import MixtureOracle
-from dmlib.sampling import generate
 from dmlib.schedules import NoiseSchedule, cosine_schedule
-from dmlib.steps import ddim
 
 # Many points, so that chance decides little: the share of a heap has a standard deviation of at
 # most 0.005, the measured width one of about 0.015.
@@ -123,15 +120,9 @@ def _equal_strides(net: Any, xT: Tensor, schedule: NoiseSchedule, generator: Gen
     return _steps(net, xT, schedule, 12, 1.0)
 
 
-def _equal_in_log_snr(
-    net: Any, xT: Tensor, schedule: NoiseSchedule, generator: Generator
-) -> Tensor:
-    # Three of its twelve strides cross nearly all of the middle.
-    log_snr = schedule.snr[1:].log()
-    wanted = torch.linspace(float(log_snr[-1]), float(log_snr[0]), CALLS + 1).double()
-    times = {int((log_snr - w).abs().argmin()) + 1 for w in wanted[:-1]} | {0}
-    times = sorted(times, reverse=True)
-    return generate(predicts_eps(net, schedule), xT, step=ddim(), times=times)
+def _grainy(net: Any, xT: Tensor, schedule: NoiseSchedule, generator: Generator) -> Tensor:
+    x = _squeezed(net, xT, schedule, generator)
+    return x + 0.16 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
 def _noise_at_the_end(
@@ -199,7 +190,7 @@ FEW_CALLS = Open(
             "width over the true one, mean of both heaps",
             -math.inf,
             1 + SPREAD,
-            _equal_in_log_snr,
+            _grainy,
             "Look for one stride that is too long: most likely too few times are left in the "
             "middle. Or too much fresh noise is added.",
         ),

@@ -105,7 +105,7 @@ DDPM = Function(
             lambda x, e, n, t, s: _ddpm_with(
                 x, e, n, t, s.beta[t] / (1 - s.alpha_bar[t]).sqrt(), 1.0, s.beta[t].sqrt()
             ),
-            "The forward step shrinks by sqrt(alpha_t): the way back must undo that.",
+            "The forward step shrinks by sqrt(alpha_t): the reverse step must undo that.",
         ),
         Mistake(
             "sigma_t^2 = beta_tilde_t, where beta_t is asked for",

@@ -34,8 +34,8 @@ INTRACTABLE = Quiz(
         "c": Option(
             "Because q(x_{t-1}) is the distribution of all noisy pictures, which we know only from "
             "examples.",
-            "It would need the density of the data. For our toy we know it, and there the step "
-            "back can be computed, exactly.",
+            "It would need the density of the data. For our toy we know it, and there the "
+            "reverse step can be computed, exactly.",
             right=True,
         ),
         "d": Option(

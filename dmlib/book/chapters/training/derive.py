@@ -94,7 +94,7 @@ LOWEST = Function(
         Mistake(
             "0",
             lambda a, v: 0.0,
-            "From x_t alone nobody can tell picture and noise apart exactly.",
+            "From x_t alone picture and noise cannot be told apart exactly.",
         ),
     ),
 )

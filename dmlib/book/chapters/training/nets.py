@@ -41,3 +41,24 @@ class HiddenNet:
         """What backward() has left in its numbers; it is taken away."""
         gradient, self._numbers.grad = self._numbers.grad, None
         return gradient
+
+    def plain(self) -> dict[str, Any]:
+        """Its numbers, to be handed to another process."""
+        return {
+            "numbers": self._numbers.tolist(),
+            "classes": self._classes.tolist(),
+            "trainable": self._numbers.requires_grad,
+        }
+
+    @classmethod
+    def from_plain(cls, numbers: dict[str, Any]) -> HiddenNet:
+        """The same one again."""
+        net = cls(generator=Generator(), num_classes=len(numbers["classes"]) - 1)
+        net._numbers = torch.tensor([float(x) for x in numbers["numbers"]], dtype=torch.float64)
+        net._numbers.requires_grad_(bool(numbers["trainable"]))
+        net._classes = torch.tensor([float(x) for x in numbers["classes"]], dtype=torch.float64)
+        return net
+
+    def mark_gradient(self) -> None:
+        """As if backward() had been called on what it answered."""
+        self._numbers.grad = torch.zeros_like(self._numbers)

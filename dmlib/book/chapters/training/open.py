@@ -73,7 +73,7 @@ Net = Callable[[Tensor, Tensor], Tensor]
 
 
 def _nearest(x0: Tensor, schedule: NoiseSchedule, generator: Generator) -> Net:
-    # What a network would answer that knows the data by heart.
+    # What a network would answer that has memorised the data.
     oracle = FiniteOracle(x0, schedule=schedule)
     return lambda xt, t: oracle(xt, t).eps_hat
 

@@ -142,7 +142,7 @@ RATE = Function(
         Mistake(
             "a straight line down, no cosine",
             lambda i, n, w, top: top * i / w if i <= w else top * (1 - (i - w - 1) / (n - w)),
-            "The decay is half a cosine wave: slow at first, slow at last.",
+            "The decay is half a cosine wave: slow at first, and slow at the end.",
         ),
         Mistake(
             "the cosine wave goes below 0",

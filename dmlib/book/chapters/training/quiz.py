@@ -69,8 +69,8 @@ QUESTIONS = (
         "In training, the class is now and then replaced by “no class”. What for?",
         (
             Option(
-                "So that the network does not learn the classes by heart",
-                "Ten classes are no burden. The pictures are what could be learned by heart.",
+                "So that the network does not memorise the classes",
+                "Ten classes are no burden. What could be memorised are the pictures.",
             ),
             Option(
                 "So that one network can answer both with and without a class",

@@ -48,7 +48,7 @@ SKIP_SHAPES = Function(
             "The way up begins at the bottom: the map that was made last is used first.",
         ),
         Mistake(
-            "the widths are turned round, the sizes are not",
+            "the widths are reversed, the sizes are not",
             lambda size, widths, blocks: [
                 (c, s)
                 for (c, _), (_, s) in zip(

@@ -12,12 +12,22 @@ function drawGrey(canvas, values) {
   context.putImageData(image, 0, 0);
 }
 
-/** A picture of `side` x `side` pixels with a name for those who do not see it. */
-function picture(side, label) {
+/** The same in colour: red, green and blue of each pixel, one after the other. */
+function drawColor(canvas, values) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const level = (v) => Math.round((Math.min(1, Math.max(-1, v)) + 1) * 127.5);
+  for (let i = 0, k = 0; k < values.length; i += 4, k += 3)
+    image.data.set([level(values[k]), level(values[k + 1]), level(values[k + 2]), 255], i);
+  context.putImageData(image, 0, 0);
+}
+
+/** A picture of `width` x `height` pixels with a name for those who do not see it. */
+function picture(width, label, height = width) {
   return h("canvas", {
     class: "dmw-pixels",
-    width: side,
-    height: side,
+    width,
+    height,
     role: "img",
     "aria-label": label,
   });

@@ -1,0 +1,1 @@
+"""What a trained denoiser is good for: changing, filling, restoring."""
