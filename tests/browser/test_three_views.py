@@ -184,6 +184,6 @@ def test_without_javascript_the_picture_stands_there(show):
 
 @pytest.mark.parametrize(("slider", "name"), [(0, "ThreeViews: s"), (1, "ThreeViews: churn")])
 def test_a_frame_is_drawn_in_time(show, slider, name):
-    """Along s nothing is computed anew; along the churn the whole walk is, here of 50 steps."""
-    widget = ThreeViews(churn=1.0, steps=50)
+    """Along s nothing is computed anew; along the churn the whole walk is, here of 25 steps."""
+    widget = ThreeViews(churn=1.0)
     any_widget.draws_in_time(show(widget), name, widget, slider=slider)

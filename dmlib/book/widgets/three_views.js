@@ -12,52 +12,55 @@ function levels([beta_0, beta_1], s) {
   };
 }
 
-/** E[x_0 | x_s] of a mixture [weight, x, y, std] (dmlib.MixtureOracle): at(x, y, out). */
-function exactMean(components, a, b) {
-  const K = components.length;
-  const [mx, my] = [1, 2].map((i) => components.map((c) => c[i]));
-  const V = components.map(([, , , std]) => (a * std) ** 2 + b * b);
-  const pull = components.map(([, , , std], k) => (a * std * std) / V[k]);
-  const base = components.map(([w], k) => Math.log(w) - Math.log(V[k]));
-  const logs = new Float64Array(K);
-  return (x, y, out) => {
-    let top = -Infinity;
-    for (let k = 0; k < K; k++) {
-      const [dx, dy] = [x - a * mx[k], y - a * my[k]];
-      logs[k] = base[k] - (dx * dx + dy * dy) / (2 * V[k]);
-      if (logs[k] > top) top = logs[k];
-    }
-    let [sum, ex, ey] = [0, 0, 0];
-    for (let k = 0; k < K; k++) {
-      const w = Math.exp(logs[k] - top);
-      sum += w;
-      ex += w * (mx[k] + pull[k] * (x - a * mx[k]));
-      ey += w * (my[k] + pull[k] * (y - a * my[k]));
-    }
-    out[0] = ex / sum;
-    out[1] = ey / sum;
-  };
-}
-
-/** All particles at all times, [step][particle][x, y] flat, slot 0 the noise: dmlib.continuous.euler. */
+/**
+ * All particles at all times, [step][particle][x, y] flat, slot 0 the noise: dmlib.continuous.euler
+ * with dmlib.MixtureOracle, [weight, x, y, std] each. The churn slider runs all of it anew at every
+ * frame: plain loops, nothing made in them.
+ */
 function walk({ size, beta, components, churn, steps, noise }) {
   const x = new Float64Array((steps + 1) * size);
   x.set(noise.subarray(0, size));
-  const hat = [0, 0];
+  const K = components.length;
+  const [cx, cy, pull, half, base, logs] = Array.from({ length: 6 }, () => new Float64Array(K));
   for (let k = 0; k < steps; k++) {
     const { a, b, beta: g2 } = levels(beta, (steps - k) / steps);
     const h = (steps - k) / steps - (steps - k - 1) / steps;
-    const mean = exactMean(components, a, b);
+    components.forEach(([w, mx, my, std], j) => {
+      const V = (a * std) ** 2 + b * b;
+      [cx[j], cy[j], pull[j], half[j]] = [mx, my, (a * std * std) / V, 0.5 / V];
+      base[j] = Math.log(w) - Math.log(V);
+    });
     // u = a' x0_hat + b' eps_hat, and what makes up for the fresh noise
     const on_x0 = (-g2 / 2) * a;
     const on_eps = ((g2 / 2) * a * a) / b + (churn * churn * g2) / (2 * b);
     const fresh = k < steps - 1 ? churn * Math.sqrt(g2 * h) : 0;
     for (let i = k * size; i < (k + 1) * size; i += 2) {
-      mean(x[i], x[i + 1], hat);
-      for (let d = 0; d < 2; d++) {
-        const eps = (x[i + d] - a * hat[d]) / b;
-        const next = x[i + d] - h * (on_x0 * hat[d] + on_eps * eps);
-        x[i + size + d] = fresh ? next + fresh * noise[i + size + d] : next;
+      const px = x[i];
+      const py = x[i + 1];
+      let top = -Infinity;
+      for (let j = 0; j < K; j++) {
+        const dx = px - a * cx[j];
+        const dy = py - a * cy[j];
+        logs[j] = base[j] - (dx * dx + dy * dy) * half[j];
+        if (logs[j] > top) top = logs[j];
+      }
+      let sum = 0;
+      let ex = 0;
+      let ey = 0;
+      for (let j = 0; j < K; j++) {
+        if (logs[j] - top < -40) continue; // less than a rounding error of the sum
+        const w = logs[j] === top ? 1 : Math.exp(logs[j] - top);
+        sum += w;
+        ex += w * (cx[j] + pull[j] * (px - a * cx[j]));
+        ey += w * (cy[j] + pull[j] * (py - a * cy[j]));
+      }
+      ex /= sum;
+      ey /= sum;
+      x[i + size] = px - h * (on_x0 * ex + (on_eps * (px - a * ex)) / b);
+      x[i + size + 1] = py - h * (on_x0 * ey + (on_eps * (py - a * ey)) / b);
+      if (fresh) {
+        x[i + size] += fresh * noise[i + size];
+        x[i + size + 1] += fresh * noise[i + size + 1];
       }
     }
   }
