@@ -10,6 +10,7 @@ from dmlib.book.widgets.reverse_posterior import ReversePosterior
 from dmlib.book.widgets.run_player import RunPlayer
 from dmlib.book.widgets.sampler import Sampler
 from dmlib.book.widgets.schedule_explorer import ScheduleExplorer
+from dmlib.book.widgets.three_views import ThreeViews
 from dmlib.book.widgets.unet_explorer import UNetExplorer
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "RunPlayer",
     "Sampler",
     "ScheduleExplorer",
+    "ThreeViews",
     "UNetExplorer",
 ]
