@@ -210,7 +210,7 @@ def along(denoiser: Denoiser, path: ContinuousPath) -> Denoiser:
 
     def look(xs: Tensor, s: Any) -> Guess:
         a, b = path.mix(s, wide(xs))
-        wanted = (b / a).log().flatten().double().cpu()
+        wanted = (b / a).log().flatten().cpu().double()
         t = (torch.searchsorted((log_sigma[1:] + log_sigma[:-1]) / 2, wanted) + 1).to(xs.device)
         _, b_t = schedule.mix(t, wide(xs))
         return denoiser(b_t / b * xs, t)  # = a_t / a_s xs, and a_s may be 0
@@ -287,13 +287,16 @@ def log_likelihood(
         x0: (B, D), data.
         times: as for `sample`, falling to 0; x_0 is taken for x at the last one above 0.
         probes: of Hutchinson's estimate of the divergence; 0 computes it exactly, D gradients.
-        generator: for the probes.
+        generator: for the probes, on any device.
     """
     check_denoiser(denoiser)
-    path, x = denoiser.path, x0.double().clone()
+    dtype = torch.float32 if x0.device.type == "mps" else torch.float64  # mps has no float64
+    path, x = denoiser.path, x0.to(dtype, copy=True)
     up = sorted(t for t in times if t > 0)
-    signs = torch.randint(0, 2, (probes, *x.shape), generator=generator).double() * 2 - 1
-    total = torch.zeros(len(x), dtype=torch.float64)
+    source = "cpu" if generator is None else generator.device
+    coins = torch.randint(0, 2, (probes, *x.shape), generator=generator, device=source)
+    signs = coins.to(x) * 2 - 1
+    total = torch.zeros(len(x), dtype=dtype, device=x.device)
     for s, s_next in pairwise(up):
         h = s_next - s
         u, div = _velocity_and_divergence(denoiser, x, s, signs)
@@ -309,9 +312,9 @@ def _velocity_and_divergence(
     denoiser: Denoiser, x: Tensor, s: float, signs: Tensor
 ) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_(True)
-    t = torch.full((len(x),), s, dtype=torch.float64)
+    t = torch.full((len(x),), s, dtype=x.dtype, device=x.device)
     u = velocity_from_guess(denoiser(x, t), s, path=denoiser.path)
-    probes = signs if len(signs) else torch.eye(x[0].numel()).double().view(-1, 1, *x.shape[1:])
+    probes = signs if len(signs) else torch.eye(x[0].numel()).to(x).view(-1, 1, *x.shape[1:])
     rows = (torch.autograd.grad((u * v).sum(), x, retain_graph=True)[0] for v in probes)
     each = [(row * v).flatten(1).sum(1) for row, v in zip(rows, probes, strict=True)]
     return u.detach(), torch.stack(each).sum(0) / (len(signs) or 1)

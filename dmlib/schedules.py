@@ -86,7 +86,7 @@ class NoiseSchedule:
 
     @property
     def end(self) -> int:
-        """Where the noise is: T."""
+        """Where the noise is, which is T."""
         return self.T
 
     @cached_property

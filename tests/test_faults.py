@@ -22,7 +22,7 @@ from dmlib.models import predicts_eps
 from dmlib.parameterization import guess_from_eps
 from dmlib.schedules import NoiseSchedule
 from dmlib.steps import Move, ddim, ddpm
-from dmlib.training.batches import load_data, shuffled
+from dmlib.training.batches import sample, shuffled
 from dmlib.training.ema import EMA
 
 F64 = torch.float64
@@ -96,7 +96,7 @@ def test_images_reach_the_network_in_minus_one_to_one():
     images, _ = fashion_sample()
     assert (int(images.min()), int(images.max())) == (0, 255)
     assert_close(to_unit(images[:50]).aminmax(), (torch.tensor(-1.0), torch.tensor(1.0)))
-    batch, _ = next(shuffled(*load_data("sample"), batch_size=200))
+    batch, _ = next(shuffled(*sample(), batch_size=200))
     assert (float(batch.min()), float(batch.max())) == (-1.0, 1.0)
     assert batch.dtype == torch.float32
     # And what is in [0, 1] is caught where grey levels matter.
@@ -136,14 +136,8 @@ def test_the_average_weighs_the_newest_weights_first_and_does_not_lag():
     assert float(ema.net.w) == pytest.approx(9 / 11 / 4 + 2 * 3 / 4)
 
 
-@pytest.mark.parametrize("name", ["mnist", "", None])
-def test_load_data_refuses_a_name_that_it_does_not_know(name):
-    with pytest.raises(ValueError, match=r"^name must"):
-        load_data(name)
-
-
-def test_load_data_gives_images_with_channels_and_integer_labels():
-    images, labels = load_data("sample")
+def test_the_sample_gives_images_with_channels_and_integer_labels():
+    images, labels = sample()
     assert images.shape == (2000, 1, 28, 28)
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64

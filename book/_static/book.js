@@ -8,7 +8,7 @@ function hints() {
   const watched = new Set();
   const mark = (node) => {
     const rest = node.scrollWidth - node.clientWidth;
-    const scrolls = rest > 1 && getComputedStyle(node).overflowX !== "visible";
+    const scrolls = rest > 2 && getComputedStyle(node).overflowX !== "visible";
     if (scrolls) node.tabIndex = 0;
     node.classList.toggle("more-right", scrolls && node.scrollLeft < rest - 2);
     node.classList.toggle("more-left", scrolls && node.scrollLeft > 2);

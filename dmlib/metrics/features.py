@@ -161,8 +161,8 @@ def nearest_shifted(
     still do: no distance proves that nothing was copied.
 
     Args:
-        samples: (B, C, H, W), what is judged.
-        data: (N, C, H, W), the training data, N >= 1.
+        samples: (B, C, H, W), what is judged; it is computed on their device.
+        data: (N, C, H, W), the training data, N >= 1, on any device.
         shift: up to so many pixels up, down, left and right, >= 0; at the edge pixels repeat.
         flip: whether mirror images count, too.
         chunk: points of the data at a time, >= 1.
@@ -177,11 +177,11 @@ def nearest_shifted(
     if samples.ndim != 4:
         raise ValueError(f"samples must be (B, C, H, W), got {tuple(samples.shape)}")
     shift, (H, W) = check_int("shift", shift, low=0), samples.shape[2:]
-    best = torch.full((len(samples),), math.inf, dtype=torch.float64, device=samples.device)
+    found = []
     for image in (samples, samples.flip(-1))[: 1 + flip]:
         wide = F.pad(image, (shift,) * 4, mode="replicate")
         for row in range(2 * shift + 1):
             for column in range(2 * shift + 1):
                 moved = wide[:, :, row : row + H, column : column + W]
-                best = best.minimum(nearest_neighbours(moved, data, chunk=chunk)[0])
-    return best
+                found.append(nearest_neighbours(moved, data, chunk=chunk)[0])
+    return torch.stack(found).amin(0)

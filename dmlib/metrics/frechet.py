@@ -130,12 +130,8 @@ def frechet_floor(
     n, resamples = check_int("n", n, low=2, high=len(a)), check_int("resamples", resamples, low=1)
     check_generator(generator)
     whole = FeatureStats.of(b)
-    device = "cpu" if generator is None else generator.device
-    draws = (
-        torch.randperm(len(a), generator=generator, device=device)[:n].to(a.device)
-        for _ in range(resamples)
-    )
-    return torch.tensor([frechet_distance(a[rows], whole) for rows in draws], dtype=torch.float64)
+    draws = (_shuffled(a, generator)[:n] for _ in range(resamples))
+    return torch.tensor([frechet_distance(drawn, whole) for drawn in draws], dtype=torch.float64)
 
 
 def frechet_spread(
@@ -183,7 +179,7 @@ def frechet_extrapolated(
         a: features (N, D) of the samples, N > 4 D.
         b: features (M, D) of the reference, M large.
         resamples: draws of each size N/4, N/3, N/2 and N without replacement, >= 1.
-        generator: for the draws.
+        generator: for the draws, on any device.
 
     Returns:
         The estimate; where the true distance is 0, chance makes it a little negative, too.
@@ -200,10 +196,15 @@ def frechet_extrapolated(
     rows, found = [], []
     for n in (len(a) // 4, len(a) // 3, len(a) // 2, len(a)):
         for _ in range(resamples):
-            chosen = torch.randperm(len(a), generator=generator)[:n]
             rows.append([1.0, 1 / n])
-            found.append(frechet_distance(a[chosen], whole))
+            found.append(frechet_distance(_shuffled(a, generator)[:n], whole))
     line = torch.linalg.lstsq(
         torch.tensor(rows, dtype=torch.float64), torch.tensor(found, dtype=torch.float64)[:, None]
     ).solution
     return float(line[0])
+
+
+def _shuffled(a: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The rows of `a` in a drawn order; the generator may be on another device."""
+    device = "cpu" if generator is None else generator.device
+    return a[torch.randperm(len(a), generator=generator, device=device).to(a.device)]

@@ -79,7 +79,7 @@ def test_phone_width_never_scrolls_sideways(book, visit, name):
 
 def test_phone_shows_plots_with_letters_that_can_be_read(book, visit):
     page = visit(f"{book}/book/01_forward_process.html", width=390).page
-    plots = page.locator(".cell_output picture.only-light img.plot")
+    plots = page.locator(".cell_output picture.in-light img.plot")
     # Figures are drawn at 96 CSS pixels an inch with letters of 10.5 points.
     shown = """(node) => {
       const source = node.previousElementSibling;
@@ -92,7 +92,7 @@ def test_phone_shows_plots_with_letters_that_can_be_read(book, visit):
         scale = plots.nth(i).evaluate(shown)
         wide = "wide" in plots.nth(i).get_attribute("class")
         assert 10.5 * 96 / 72 * scale > (9.5 if wide else 11)
-    swiped = page.locator(".cell_output figure:has(picture.only-light img.wide)").first
+    swiped = page.locator(".cell_output figure:has(picture.in-light img.wide)").first
     assert swiped.evaluate("node => node.tabIndex") == 0  # the arrow keys reach the rest of it
     caption = swiped.locator("figcaption").bounding_box()
     assert caption["x"] >= 0

@@ -141,6 +141,9 @@ class OnDevice(Tensor):
         note(READ, "tolist")
         return self.real_values.tolist()
 
+    def __format__(self, spec: str) -> str:
+        return self.item().__format__(spec) if self.dim() == 0 else repr(self)
+
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(NO_NUMPY)
 

@@ -233,6 +233,9 @@ def metrics_take_samples_on_the_device_and_data_on_the_cpu():
         for device in ("cpu", DEVICE)
         for f, more in ((frechet_floor, {"n": 100}), (frechet_spread, {}))
     ]
+    generator = torch.Generator(DEVICE).manual_seed(1)
+    floors.append(frechet_floor(a.cpu(), b, n=100, resamples=2, generator=generator))
+    floors.append(frechet_spread(a.cpu(), b, resamples=2, generator=generator))
     judge = Judge(there)
     score = judge.score(here, labels[:200].to(DEVICE))
     return {

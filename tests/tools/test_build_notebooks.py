@@ -414,7 +414,7 @@ def test_figures_have_absolute_addresses_and_captions(one, text):
     assert one.cells[drawing + 1].source == (
         '<a id="fig-one" name="fig-one"></a>**Fig. 1.2.** A drawing of $x_t$, see (1.1).'
     )
-    assert one.cells[drawing].metadata == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert one.cells[drawing].metadata == {}  # folded on the page, open in the notebook
 
 
 def test_included_code_is_shown_with_where_it_lives(text):

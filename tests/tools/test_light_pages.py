@@ -53,6 +53,21 @@ def test_a_formula_may_break_where_a_typesetter_would(drawn, tex, pieces):
     assert drawn.html((tex, True)).count("<svg") == pieces
 
 
+def test_a_piece_too_wide_for_a_phone_breaks_inside_of_its_brackets(drawn):
+    sums = " + ".join(rf"\frac{{x_{i}}}{{1 - \bar\alpha_{i}}}" for i in range(9))
+    html = drawn.html((rf"L = \mathbb{{E}}\left[{sums}\right]", True))
+    assert html.count("<svg") == 10
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)ex"', html)]
+    assert max(widths) < 20
+
+
+def test_a_wide_fraction_is_not_broken_inside_of_its_braces(drawn):
+    top = " - ".join(rf"\operatorname{{sigm}}\bigl(a_{i} + b\bigr)" for i in range(7))
+    assert (
+        drawn.html((rf"\bar\alpha_t = \frac{{{top}}}{{c}}, \qquad a = 3", True)).count("<svg") == 4
+    )
+
+
 def test_tex_that_is_wrong_stops_the_build(drawn):
     with pytest.raises(ValueError, match="Undefined control sequence"):
         drawn.html((r"\nonsense{x}", False))

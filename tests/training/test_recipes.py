@@ -85,6 +85,12 @@ def test_rate_rises_holds_and_falls_to_nearly_nothing(decay):
     assert 0 < rates[-1] < 1e-4
 
 
+@pytest.mark.parametrize("step", [0, -1, 51, 1.5])
+def test_a_rate_outside_the_training_is_refused(step):
+    with pytest.raises(ValueError, match=r"^step must be an integer in 1\.\.50, got"):
+        learning_rate(step, TrainConfig(steps=50))
+
+
 def test_rate_without_decay_stays():
     config = TrainConfig(steps=50, warmup=0, decay="none", learning_rate=0.01)
     assert {learning_rate(s, config) for s in range(1, 51)} == {0.01}

@@ -73,7 +73,7 @@ def in_themes(image: str, path: str, svg: str) -> str:
                 f'width="{w}" height="{h}">'
             )
         pictures.append(
-            f'<picture class="only-{theme}">{source}{bare} class="{kind}" loading="lazy" '
+            f'<picture class="in-{theme}">{source}{bare} class="{kind}" loading="lazy" '
             f'src="{base}{suffix}.svg" width="{width}" height="{height}"></picture>'
         )
     return "".join(pictures)

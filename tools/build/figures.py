@@ -84,6 +84,8 @@ def _stacked(copy: Figure) -> str | None:
     panels = [axes for axes in copy.axes if axes.get_subplotspec() is not None]
     if not panels or len(panels) != len(copy.axes) or copy.subfigs:
         return None
+    if any(not axes.axison and len(axes.texts) > 3 for axes in panels):
+        return None  # a diagram: its words have their places
     _stack(copy, panels, width, height)
     for axes in panels:
         _fewer_ticks(axes)

@@ -16,10 +16,18 @@ from PIL import Image
 SHEET = re.compile(r'\s*<link\b[^>]*\bhref="([^"]*_static/[^"?]*\.css)(?:\?[^"]*)?"[^>]*/?>')
 SCRIPT = re.compile(r'<script(?P<rest>[^>]*\bsrc="(?P<src>[^"?]*)[^"]*"[^>]*)></script>')
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")
+BUNDLES = "bundle-*.css"
 TITLE = re.compile(r"<title>(.*?) (?:&#8212;|-) \1</title>", re.DOTALL)
 # Buttons of the theme whose name is not what they show: their text names them.
 SEARCH_BUTTON = re.compile(r'(search-button-field[^>]*?") title="Search" aria-label="Search"')
 MODE_ICON = re.compile(r'(<i class="theme-switch[^>]*?) title="[^"]*"')
+# Until the theme's script runs, a page of no known theme would show what is for light and for dark.
+THEME = 'document.documentElement.dataset.theme = localStorage.getItem("theme") || "auto";'
+KNOWN_THEME = """{
+      const mode = localStorage.getItem("mode") || "auto";
+      const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      document.documentElement.dataset.theme = mode === "auto" ? dark : mode;
+    }"""
 IMG = re.compile(r"<img\b(?![^>]*\bwidth=)[^>]*?\bsrc=\"(?P<src>[^\":?]+)\"[^>]*?>")
 WORD = re.compile(r"[\w-]+")
 URL = re.compile(r"url\(([\"']?)(?!data:|https?:|#|/)([^)\"']+)\1\)")
@@ -33,20 +41,38 @@ def lighten(html: Path) -> None:
     pages = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts]
     texts = {page: page.read_text("utf-8") for page in pages}
     names = _words(html, texts.values())
-    bundles: dict[tuple[Path, ...], str] = {}
-    done: dict[Path, str] = {}
+    static = (html / "_static").resolve()
+    # A page that Sphinx did not write anew has its bundle already; what is in it may be new.
+    bundles = {path.name: _listed(path, static) for path in static.glob(BUNDLES)}
     for page, text in texts.items():
         sheets = tuple((page.parent / path).resolve() for path in SHEET.findall(text))
-        if sheets and not sheets[0].name.startswith("bundle-"):
-            bundle = bundles.setdefault(sheets, _bundle(html, sheets, names, done))
+        if sheets and not sheets[0].match(BUNDLES):
+            bundle = _bundle_name(sheets, static)
+            bundles[bundle] = sheets
             up = "../" * (len(page.relative_to(html).parts) - 1)
             link = f'\n    <link rel="stylesheet" href="{up}_static/{bundle}">'
             first = iter([link])
             text = SHEET.sub(lambda m, first=first: next(first, ""), text)
         text = SCRIPT.sub(lambda m, page=page: _script(m, page), text)
         text = IMG.sub(lambda m, page=page: _sized(m, page), text)
+        text = text.replace(THEME, KNOWN_THEME)
         text = MODE_ICON.sub(r"\1", SEARCH_BUTTON.sub(r"\1", text))
         page.write_text(TITLE.sub(r"<title>\1</title>", text), "utf-8")
+    done: dict[Path, str] = {}
+    for bundle, sheets in bundles.items():
+        _write_bundle(static / bundle, sheets, names, done)
+
+
+def _bundle_name(sheets: tuple[Path, ...], static: Path) -> str:
+    """A name that says which sheets, not what is in them: pages keep it from build to build."""
+    listed = " ".join(str(sheet.relative_to(static)) for sheet in sheets)
+    return f"bundle-{hashlib.sha256(listed.encode()).hexdigest()[:10]}.css"
+
+
+def _listed(bundle: Path, static: Path) -> tuple[Path, ...]:
+    """The sheets that a bundle was made of: its first line."""
+    first = bundle.read_text("utf-8").partition("\n")[0]
+    return tuple(static / path for path in first.removeprefix("/* ").removesuffix(" */").split())
 
 
 def _words(html: Path, texts) -> set[str]:
@@ -90,18 +116,16 @@ def _sized(match: re.Match, page: Path) -> str:
     return match[0].replace("<img", f'<img width="{size[0]}" height="{size[1]}"', 1)
 
 
-def _bundle(html: Path, sheets: tuple[Path, ...], names: set[str], done: dict[Path, str]) -> str:
-    """One style sheet of those, with the rules that may apply to some page; returns its name."""
-    static = (html / "_static").resolve()
-    parts = []
+def _write_bundle(
+    path: Path, sheets: tuple[Path, ...], names: set[str], done: dict[Path, str]
+) -> None:
+    """One style sheet of those, with the rules that may apply to some page."""
+    static = path.parent
     for sheet in sheets:
         if sheet not in done:
             done[sheet] = purged(_read(sheet, static), names)
-        parts.append(done[sheet])
-    whole = "\n".join(parts)
-    name = f"bundle-{hashlib.sha256(whole.encode()).hexdigest()[:10]}.css"
-    (static / name).write_text(whole, "utf-8")
-    return name
+    first = " ".join(str(sheet.relative_to(static)) for sheet in sheets)
+    path.write_text("\n".join([f"/* {first} */", *(done[sheet] for sheet in sheets)]), "utf-8")
 
 
 def _read(sheet: Path, static: Path) -> str:

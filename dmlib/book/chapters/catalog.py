@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dmlib.book.chapters import forward, introduction, kernel, restore, reverse, training, unet
+from dmlib.book.chapters import (
+    continuous,
+    forward,
+    introduction,
+    kernel,
+    restore,
+    reverse,
+    training,
+    unet,
+)
 from dmlib.book.exercises.exercise import Exercise
 
 CHAPTERS: dict[str, tuple[Exercise, ...]] = {
@@ -13,6 +22,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "continuous": continuous.EXERCISES,
 }
 
 EXERCISES: dict[str, Exercise] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dmlib.book.chapters.continuous import quiz as continuous
 from dmlib.book.chapters.forward import quiz as forward
 from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
@@ -20,6 +21,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
     "restore": restore.QUESTIONS,
+    "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
     "introduction": "Introduction",
@@ -29,4 +31,5 @@ TITLES: dict[str, str] = {
     "unet": "U-Net",
     "training": "Training",
     "restore": "Change, fill, restore",
+    "continuous": "One process, three views",
 }

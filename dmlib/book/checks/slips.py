@@ -84,7 +84,9 @@ def _with_a_slip(
             scope = dict(function.__globals__)
             exec(compile(ast.fix_missing_locations(spoiled), "<slip>", "exec"), scope)
             made.append((words, scope[function.__name__]))
-    return tuple(made)
+    # Numbers and comparisons last: another slip that gives the same says more.
+    plain = ("a number of the formula", "a comparison")
+    return tuple(sorted(made, key=lambda one: one[0].startswith(plain)))
 
 
 def _slips(node: ast.AST, names: dict[str, str]) -> Iterator[Slip]:

@@ -26,7 +26,7 @@ class QuickQuiz(InteractiveFigure):
     Traits (synchronised): tries, for each question the choices so far, in order (indices).
 
     Args:
-        chapter: "introduction", "forward", "kernel", "reverse", "unet" or "training".
+        chapter: "introduction", "forward", "kernel", "reverse", "unet", "training" or "continuous".
 
     Raises:
         ValueError: there is no such chapter.

@@ -32,6 +32,76 @@ def _rows(xt: Tensor, noise: Tensor, generator: Generator) -> Tensor:
     return torch.cat([waves, xt, noise * xt], 1)
 
 
+def continuous_2() -> float:
+    # The chain with very many steps, one after the other.
+    kept = 1.0
+    for i in range(50_000):
+        ds = 0.5 / 50_000
+        kept -= (0.1 + 19.9 * (i + 0.5) * ds) / 2 * kept * ds
+    return kept
+
+
+def continuous_4(v0: Tensor, beta_0: float, beta_1: float, s: float) -> tuple[Tensor, float]:
+    # The factor of the picture first; what is missing in 1 - a^2 is (1 - a)(1 + a).
+    a = math.exp(-s * (2 * beta_0 + s * (beta_1 - beta_0)) / 4)
+    return v0 * a**2, (1 - a) * (1 + a)
+
+
+def continuous_5(
+    x: Tensor, m: float, v: float, a: float, b: float, f: float, g: float
+) -> tuple[Tensor, Tensor]:
+    # By way of the log density, differentiated by PyTorch.
+    x = x.detach().requires_grad_()
+    density = torch.distributions.Normal(a * m, (v * a**2 + b * b) ** 0.5).log_prob(x)
+    (score,) = torch.autograd.grad(density.sum(), x)
+    return x.detach() * f, -score * g * g / 2
+
+
+def continuous_6(
+    xs: Tensor, s: float, u: Tensor, x0: Tensor, eps: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    # By way of the other end each: eps - x0 is the velocity.
+    end = xs + (1 - s) * u
+    return end - u, end, (xs - (1 - s) * x0) / s - x0, eps - (xs - s * eps) / (1 - s)
+
+
+def continuous_7(x: Tensor, z: Tensor, beta: float, ds: float) -> Tensor:
+    variance = beta * ds
+    return (1 - variance / 2) * x + variance**0.5 * z
+
+
+def continuous_8(
+    x: Tensor, eps_hat: Tensor, z: Tensor, h: float, churn: float, f: float, g: float, b: float
+) -> Tensor:
+    # The flow, and then noise that is taken away again.
+    flow = f * x + g**2 / (2 * b) * eps_hat
+    fresh = churn * g * h**0.5
+    return x - h * flow - fresh**2 / (2 * b) * eps_hat + fresh * z
+
+
+def continuous_9(velocity: Callable[..., Tensor], x1: Tensor, steps: int) -> Tensor:
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64).tolist()
+    for s, s_next in pairwise(times):
+        trial = x1 + (s_next - s) * velocity(x1, s)
+        again = trial + (s_next - s) * velocity(trial, s_next)
+        x1 = (x1 + again) / 2
+    return x1
+
+
+def continuous_10(velocity: Callable[..., Tensor], x1: Tensor) -> Tensor:
+    # Adams and Bashforth: the last velocity is kept, so that one look a step is enough.
+    times, before = [(1 - i / 10) ** 1.5 for i in range(11)], None
+    for s, s_next in pairwise(times):
+        u = velocity(x1, s)
+        if before is None:
+            ahead = u
+        else:
+            s_before, u_before = before
+            ahead = u + (s_next - s) / (s - s_before) / 2 * (u - u_before)
+        x1, before = x1 + (s_next - s) * ahead, (s, u)
+    return x1
+
+
 def forward_3(x_prev: Any, beta_t: Any, eps: Any) -> Any:
     alpha_t = 1 - beta_t
     return x_prev * alpha_t**0.5 + eps * (1 - alpha_t) ** 0.5
@@ -467,6 +537,14 @@ def restore_8(x0: Tensor, y: float, std: float, n: int, generator: Generator) ->
 
 
 RIGHT: dict[str, Callable[..., Any]] = {
+    "ex-continuous-2": continuous_2,
+    "ex-continuous-4": continuous_4,
+    "ex-continuous-5": continuous_5,
+    "ex-continuous-6": continuous_6,
+    "ex-continuous-7": continuous_7,
+    "ex-continuous-8": continuous_8,
+    "ex-continuous-9": continuous_9,
+    "ex-continuous-10": continuous_10,
     "ex-forward-3": forward_3,
     "ex-forward-5": forward_5,
     "ex-forward-6": forward_6,

@@ -46,6 +46,7 @@ EQUIVALENT = {
 # Open-ended: a mutant of a good answer is often another good answer. At least this share must
 # fall; what survives only changes what the statement leaves free.
 OPEN_ENDED = {
+    "ex-continuous-10": (0.6, "other times or weights of two looks: still close enough"),
     "ex-intro-8": (0.6, "another sign or amount of noise: the picture still fades gradually"),
     "ex-forward-9": (0.6, "another first or last variance or growth: still a schedule that bends"),
     "ex-unet-12": (0.6, "another width that fits the budget as well: a good network, too"),

@@ -9,6 +9,7 @@ const WIDE = /^\\q?quad$/;
 function tokens(tex) {
   const found = [];
   let depth = 0;
+  let groups = 0; // of those that cannot be broken: braces and environments
   const pattern =
     /\\(?:begin|end)\{[^}]*\}|\\[bB]igg?[lrm]?\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\(?:left|right)\s*(?:\\[a-zA-Z]+|\\?[^a-zA-Z\s])|\\[a-zA-Z]+|\\[\s\S]|[\s\S]/g;
   for (const [token] of tex.matchAll(pattern)) {
@@ -19,12 +20,19 @@ function tokens(tex) {
       /^(?:\}|\)|\]|\\end.*|\\right(?![a-z]*arrow).*|\\[bB]igg?r.*|\\rVert|\\rvert|\\rangle)$/.test(
         token,
       );
+    const group = /^(?:[{}]|\\begin.*|\\end.*)$/.test(token);
     if (closes) depth -= 1;
-    found.push({ token, depth });
+    if (closes && group) groups -= 1;
+    found.push({ token, depth, groups });
     if (opens) depth += 1;
+    if (opens && group) groups += 1;
   }
   return found;
 }
+
+/** A bracket of a size of its own in the place of one that fits itself. */
+const fixed = (token) =>
+  token.replace(/^\\left(?![a-z])/, "\\Biggl").replace(/^\\right(?![a-z])/, "\\Biggr");
 
 /** Split at a separator that stands at the top. */
 function split(tex, separator) {
@@ -53,23 +61,30 @@ function rows(tex) {
   return lines.map((line) => split(line.replace(/^\[[\d.]+\w\w\]/, ""), "&"));
 }
 
-/** The pieces of one cell, in TeX; a line may end after each. */
-function pieces(cell) {
+/**
+ * The pieces of one cell, in TeX; a line may end after each. With `level` 1 also inside of the outer
+ * brackets, whose size is then given: TeX fits brackets to what stands between them in one piece.
+ */
+function pieces(cell, level = 0) {
   const found = [""];
   let before = ""; // the last token that is not a space
-  const cut = (lead) => found.at(-1).trim() && found.push(lead);
+  const cut = (lead) => found.at(-1).replace("{}", "").trim() && found.push(lead);
   const all = tokens(cell);
-  for (const [i, { token, depth }] of all.entries()) {
+  for (const [i, { token, depth, groups }] of all.entries()) {
+    const free = depth <= level && groups === 0;
     const colon = token === ":" && all[i + 1]?.token === "=";
     const relation = token === "=" || RELATIONS.test(token) || colon;
     const sign =
       /^[+-]$/.test(token) &&
       before &&
+      !/[([]$/.test(before) &&
       !/^(?:[=,(<>+:-]|\\q?quad|\\,|\\;)$/.test(before) &&
       !RELATIONS.test(before);
-    if (depth === 0 && (sign || (relation && before !== ":"))) cut("{}");
-    found[found.length - 1] += token;
-    if (depth === 0 && WIDE.test(token)) cut("");
+    const parallel = level > 0 && /^\\(?:big|Big|bigg)\\?(?:\\Vert|\|)/.test(token);
+    if (free && (sign || parallel || (relation && before !== ":"))) cut("{}");
+    found[found.length - 1] += level > 0 && depth === 0 ? fixed(token) : token;
+    const listed = level > 0 && depth === level && token === ",";
+    if (free && (listed || WIDE.test(token))) cut("");
     if (token.trim()) before = token;
   }
   return found.filter((piece) => piece.trim());

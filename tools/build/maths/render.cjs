@@ -17,6 +17,7 @@ process.env.SRE_JSON_PATH = path.join(VENDORED, "speech-rule-engine", "lib", "ma
 
 const attribute = (text) =>
   text.replace(/&/g, "&amp;").replace(/"/g, "&quot;").replace(/</g, "&lt;");
+const NARROW = 39; // ex that a phone's column has for one piece
 const round = (value) => String(Math.round(value * 100) / 100);
 
 /** What is drawn, without MathJax's own marks: glyphs by reference, lines, and their places. */
@@ -111,7 +112,8 @@ async function main() {
       .map((child) => (adaptor.kind(child) === "defs" ? "" : drawn(adaptor, child, glyphs)))
       .join("");
     // 442 units are one ex of the font: with the size in ex, the letters are as high as the text's.
-    return `<svg class="m" viewBox="${get("viewBox")}" width="${round(width / 442)}ex" height="${round(height / 442)}ex" style="vertical-align:${down}ex" aria-hidden="true">${content}</svg>`;
+    const html = `<svg class="m" viewBox="${get("viewBox")}" width="${round(width / 442)}ex" height="${round(height / 442)}ex" style="vertical-align:${down}ex" aria-hidden="true">${content}</svg>`;
+    return { html, width: width / 442 };
   };
 
   const used = new Set();
@@ -121,10 +123,14 @@ async function main() {
     );
     const whole = display ? rows(tex).map((row) => row.join(" ")) : [tex];
     const spoken = whole.map(words).join("; ");
+    const drawPiece = (part) => {
+      const whole = piece(part, display, used);
+      const parts = whole.width > NARROW ? pieces(part, 1) : [];
+      if (parts.length < 2) return whole.html;
+      return parts.map((inner) => piece(inner, display, used).html).join("<wbr>");
+    };
     const drawCell = (all, j) =>
-      all
-        .map((part, k) => piece(j > 0 && k === 0 ? `{}${part}` : part, display, used))
-        .join("<wbr>");
+      all.map((part, k) => drawPiece(j > 0 && k === 0 ? `{}${part}` : part)).join("<wbr>");
     if (!display)
       return `<span class="m-in" role="math" aria-label="${attribute(spoken)}" data-tex="${attribute(tex)}">${drawCell(cells[0][0], 0)}</span>`;
     const columns = Math.max(...cells.map((row) => row.length));

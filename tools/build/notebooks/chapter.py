@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebooks.grading import mark_exercises
 from notebooks.markdown import Converter
 from notebooks.published import MYST, MarkupError, PublishedBook
+from notebooks.symbols import NOTATION, symbols_used
 
 # Tags that mean something to whoever runs the notebook; the others address the book's pages.
 KEPT_TAGS = {"stub", "check", "raises-exception", "skip-execution"}
@@ -37,6 +38,7 @@ def chapter_notebook(book: PublishedBook, docname: str) -> NotebookNode:
     source = jupytext.reads(book.source(docname).read_text("utf-8"), fmt=MYST)
     cells = [new_code_cell(INSTALL.format(repository=book.repository))]
     cells += _cells(book, docname, source.cells)
+    cells += _symbols(book, docname)
     mark_exercises(cells)
     _link_after_title(cells, LINK.format(page=book.page(docname)))
     _identify(docname, cells)
@@ -72,6 +74,16 @@ def _cells(book: PublishedBook, docname: str, cells: list) -> Iterator[NotebookN
             yield new_markdown_cell(caption)
     if converter.in_solution:
         raise MarkupError(f"{docname}: a solution-start without its solution-end")
+
+
+def _symbols(book: PublishedBook, docname: str) -> Iterator[NotebookNode]:
+    """The notation page is another page; what this notebook uses of it stands at its end."""
+    if not book.has_page(NOTATION):
+        return
+    notation, text = (book.source(name).read_text("utf-8") for name in (NOTATION, docname))
+    table = symbols_used(notation, text)
+    if table:
+        yield new_markdown_cell(Converter(book, docname).convert(table))
 
 
 def _code_metadata(tags: set[str]) -> dict:

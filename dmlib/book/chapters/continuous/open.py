@@ -17,9 +17,10 @@ from dmlib.continuous import StraightPath, velocity_from_guess
 from dmlib.mixture import GaussianMixture
 from dmlib.oracle import MixtureOracle
 
-# Ten equal steps of Euler are 0.087 to 0.098 off, Heun and two-step rules with shorter steps at the
-# end 0.02 to 0.04; 20,000 exact samples are at 0.009 to 0.014.
-POINTS, LOOKS, BOUND = 20_000, 10, 0.05
+# Measured on twelve toys: ten equal steps of Euler end at 0.088 to 0.101, Heun with shorter and
+# shorter steps at 0.033 to 0.046, two-step rules at 0.023 to 0.051, exact samples at 0.013 to
+# 0.024 (twenty toys).
+POINTS, LOOKS, BOUND = 10_000, 10, 0.06
 BINS = torch.linspace(-3, 3, 61, dtype=torch.float64)
 Velocity = Callable[[Tensor, Any], Tensor]
 
@@ -34,8 +35,10 @@ class _Counted:
 
     def __call__(self, x: Tensor, s: Any) -> Tensor:
         self.looks += 1
+        if self.looks > 4 * LOOKS:  # the verdict is certain, and the student need not wait for it
+            return torch.zeros_like(x)
         s = float(torch.as_tensor(s).flatten()[0])
-        if s == 0:  # the mean noise in x_0 is 0, and x_0 is known
+        if abs(s) < 1e-9:  # where the sum of ten tenths is, too; u = E[eps] - x_0
             return -x
         t = torch.full((len(x),), s, dtype=torch.float64)
         return velocity_from_guess(self._oracle(x, t), s, path=self._path)
@@ -50,7 +53,7 @@ def _toy(generator: Generator) -> GaussianMixture:
     return GaussianMixture(torch.tensor([share, 1 - share]), means, torch.tensor(stds))
 
 
-def total_variation(x: Tensor, toy: GaussianMixture) -> float:
+def _total_variation(x: Tensor, toy: GaussianMixture) -> float:
     """Half the sum of |share - exact share| over 60 bins from -3 to 3 and the two outside."""
     below = toy.cdf(BINS[:, None])
     exact = torch.cat([below[:1], below.diff(), 1 - below[-1:]])
@@ -67,13 +70,14 @@ def _measure(sampler: Callable[..., Any], generator: Generator) -> dict[str, flo
     distance = ((x - toy.means[:, 0]).abs() / toy.stds).amin(1)
     heaps = x < 0
     parts = [x[heaps], x[~heaps]]
-    widths = [float((p - p.median()).abs().median()) / 0.6745 if len(p) else 0.0 for p in parts]
-    ratio = sum(w / float(s) for w, s in zip(widths, toy.stds, strict=True)) / 2
+    places = [
+        float(p.median() / m) if len(p) else 0.0 for p, m in zip(parts, toy.means, strict=True)
+    ]
     return {
         "looks at the velocity": float(velocity.looks),
         "points near a heap, share": float((distance < 6).double().mean()),
-        "width over the true one, mean of both heaps": ratio,
-        "total variation": total_variation(x.nan_to_num(), toy),
+        "distance of the heaps from 0 over the true one": sum(places) / 2,
+        "total variation": _total_variation(x.nan_to_num(), toy),
     }
 
 
@@ -117,11 +121,6 @@ def _stops_early(velocity: Velocity, x1: Tensor) -> Tensor:
     return _euler(velocity, x1, [0.15 + 0.85 * s for s in times])
 
 
-def _one_look(velocity: Velocity, x1: Tensor) -> Tensor:
-    # Three steps of Euler: the heaps are hardly wider than a line.
-    return _euler(velocity, x1, _times(3, 1.0))
-
-
 def _equal(velocity: Velocity, x1: Tensor) -> Tensor:
     return _euler(velocity, x1, _times(LOOKS, 1.0))
 
@@ -160,20 +159,13 @@ TEN_LOOKS = Open(
             "The velocity is dx/ds, and s falls from 1 to 0: mind the sign, and print the times.",
         ),
         Requirement(
-            "the heaps are far too wide",
-            "width over the true one, mean of both heaps",
-            -math.inf,
-            1.25,
-            _stops_early,
-            "Does the last step end at s = 0? What is left of s is left of the noise.",
-        ),
-        Requirement(
-            "the heaps are far too narrow",
-            "width over the true one, mean of both heaps",
-            0.75,
+            "the heaps lie too close to 0",
+            "distance of the heaps from 0 over the true one",
+            0.93,
             math.inf,
-            _one_look,
-            "You may look ten times: use them.",
+            _stops_early,
+            "Does the last step end at s = 0? What is left of s is missing of the data. Or are "
+            "there only a few long steps?",
         ),
         Requirement(
             "the distribution is not close enough yet",
@@ -182,7 +174,7 @@ TEN_LOOKS = Open(
             BOUND,
             _equal,
             "Ten equal steps of Euler are not enough. Use a look twice (a rule of second order), "
-            "and make the steps shorter where the paths bend, near the data.",
+            "and make the steps shorter where the paths bend: not near the noise.",
         ),
     ),
 )

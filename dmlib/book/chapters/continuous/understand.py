@@ -62,7 +62,7 @@ LEFT = Number(
             "share in the variance.",
         ),
         Mistake(
-            "beta at the end of the way, taken for all of it",
+            "beta where the way stops, taken for all of it",
             lambda: math.exp(-PATH.beta(S) * S / 2),
             "beta grows on the way: it is its integral from 0 to s that counts.",
         ),
@@ -75,11 +75,6 @@ LEFT = Number(
             "the whole way, to s = 1",
             lambda: PATH.level(1.0)[0],
             "That is what is left at the end. Here the way stops at s = 1/2.",
-        ),
-        Mistake(
-            "half of what is left at the end has happened halfway",
-            lambda: math.sqrt(PATH.level(1.0)[0]),
-            "beta is small in the first half and large in the second: it does not fade evenly.",
         ),
     ),
 )

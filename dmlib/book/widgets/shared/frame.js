@@ -58,8 +58,13 @@ function frame({ model: source, el }, { title, label, states, layout = "", bare 
     { rootMargin: "600px" },
   );
   window_.observe(root);
-  const forPaper = () => ((near = true), (wide ||= body.clientWidth), paint());
-  addEventListener("beforeprint", forPaper);
+  /** Draw wherever the figure is. */
+  const drawNow = () => {
+    const was = near;
+    [near, wide] = [true, body.clientWidth];
+    paint();
+    near = was;
+  };
   // JupyterLab's notebook takes the arrow keys, unless the element with the focus says no.
   const ours = ({ target, key }) =>
     root.contains(target) &&
@@ -67,12 +72,14 @@ function frame({ model: source, el }, { title, label, states, layout = "", bare 
   addEventListener("keydown", ours, true);
   onStop(() => {
     removeEventListener("keydown", ours, true);
-    removeEventListener("beforeprint", forPaper);
+    removeEventListener("beforeprint", drawNow);
   });
   announce(root, onStop);
   const start = states.map((name) => [name, model.get(name)]);
   ask(model, body, states);
   if (!bare) heading.after(tools(model, { root, states, start, onStop }));
+  addEventListener("beforeprint", drawNow); // after the question's own, which opens the figure
+  drawNow(); // once, before the page is shown: what is drawn later must not move it
   root.dmw = { model, numbers: () => view.numbers(), times };
   return () => {
     for (const stop of stops) stop();

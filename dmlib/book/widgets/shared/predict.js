@@ -95,7 +95,10 @@ function ask(model, body, states) {
   form.addEventListener("change", () => (check.disabled = false));
   check.addEventListener("click", () => reveal(Number(form.querySelector(":checked").value)));
   skip.addEventListener("click", () => reveal(-2));
-  addEventListener("beforeprint", () => explain(-2));
+  addEventListener("beforeprint", () => {
+    if (body.hidden) open(-2);
+    explain(-2);
+  });
   body.hidden = true;
   body.before(form);
   const before = guessed(model, prediction);
