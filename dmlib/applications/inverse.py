@@ -206,7 +206,7 @@ def ddnm(denoiser: Denoiser, measurement: Measurement) -> Denoiser:
     """The guess of x_0 is corrected to fit y; eps_hat stays: x0_hat + A^+ (y - A x0_hat).
 
     For a measurement without noise. What A does not see is left as guessed.
-    Source: Wang et al. 2023 (DDNM), eq. 13; the book's equation eq-put-in.
+    Source: Wang et al. 2023 (DDNM), algorithm 1, with ddpm(); the book's equation eq-put-in.
 
     Args:
         denoiser: what is said of x_t without y.
@@ -258,7 +258,7 @@ def at_the_guess(measurement: Measurement) -> LogLikelihood:
     """log p(y | x_t) as if x_0 were x0_hat: -||y - A x0_hat||^2 / (2 std^2).
 
     What `dps` stands for before its factors are changed by hand; steep where std is small.
-    Source: Chung et al. 2023, eq. 11 (theorem 1 bounds the error); the book's equation
+    Source: Chung et al. 2023, theorem 1 (which bounds the error); the book's equation
     eq-at-the-guess.
 
     Args:
@@ -283,7 +283,7 @@ def around_the_guess(
     -r^T (r_t^2 A A^T + std^2 I)^-1 r / 2 with r = y - A x0_hat and
     r_t^2 = b_t^2 s^2 / (a_t^2 s^2 + b_t^2), the variance that normal data of variance s^2 would
     have. For such data it is exact. (The paper also multiplies the push by a factor of its own.)
-    Source: Song et al. 2023 (PiGDM), eqs. 6 to 8; the book's equation eq-around-the-guess.
+    Source: Song et al. 2023 (PiGDM), section 3; the book's equation eq-around-the-guess.
 
     Args:
         measurement: what is known; std may be 0 if A has full row rank.

@@ -201,6 +201,11 @@ def test_repaint_once_is_replacement_and_the_last_step_is_taken_once():
         move = Move(SCHEDULE, t, t - 1, never)
         found = repaint(ddpm(), known, repeats=repeats)(xt, guess, noise, move)
         assert_close(found, replacement(ddpm(), known)(xt, guess, noise, move))
+    # b_prev is 0.06 here, less than the noise of y, so nothing is put in and nothing repeated
+    noisy = Measurement.seen(randn(4, 3), torch.tensor([True, False, True]), 0.2)
+    move = Move(SCHEDULE, 3, 2, never)
+    found = repaint(ddpm(), noisy, repeats=4)(xt, guess, noise, move)
+    assert_close(found, ddpm()(xt, guess, noise, move))
 
 
 def test_what_is_put_in_is_measured_and_the_rest_is_left():
@@ -287,6 +292,14 @@ def test_inversion_finds_the_noise_of_the_exact_map_and_comes_back(path):
     xT = invert(oracle, x0, times=100)
     assert_close(xT, toy.mixed(*path.level(path.end)).quantile(u), rtol=0, atol=0.08)
     assert_close(generate(oracle, xT, times=100), x0, rtol=0, atol=0.1)
+
+
+def test_inversion_by_two_steps_is_what_the_formula_says():
+    """For data N(0, 1) x0_hat = a x and eps_hat = b x, on the way up as well."""
+    x0, (a, b), (a_end, b_end) = randn(4, 3), SCHEDULE.level(50), SCHEDULE.level(100)
+    first = a * x0 + b * (b * a * x0)
+    exact = a_end * (a * first) + b_end * (b * first)
+    assert_close(invert(MixtureOracle(NORMAL, schedule=SCHEDULE), x0, times=2), exact)
 
 
 def test_slerp_keeps_the_length_and_halves_the_angle():
