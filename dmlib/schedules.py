@@ -165,7 +165,8 @@ def sigmoid_schedule(
     """alpha_bar_t falls from 1 to 0 along a logistic curve cut to [start, end].
 
     alpha_bar_t = (sigma(end) - sigma(start + (end - start) t/T)) / (sigma(end) - sigma(start)).
-    Source: Jabri et al. 2023, algorithm 1 (tau = 1); the book's equation eq-sigmoid-schedule.
+    Source: Chen 2023, algorithm 1 (tau = 1), after Jabri et al. 2023; the book's equation
+    eq-sigmoid-schedule.
 
     Args:
         T: number of steps, >= 1.
