@@ -60,6 +60,9 @@ def lighten(html: Path) -> None:
         page.write_text(TITLE.sub(r"<title>\1</title>", text), "utf-8")
     done: dict[Path, str] = {}
     for bundle, sheets in bundles.items():
+        if not sheets:
+            (static / bundle).unlink()
+            continue
         _write_bundle(static / bundle, sheets, names, done)
 
 
@@ -72,6 +75,8 @@ def _bundle_name(sheets: tuple[Path, ...], static: Path) -> str:
 def _listed(bundle: Path, static: Path) -> tuple[Path, ...]:
     """The sheets that a bundle was made of: its first line."""
     first = bundle.read_text("utf-8").partition("\n")[0]
+    if not first.startswith("/* "):  # an older build's
+        return ()
     return tuple(static / path for path in first.removeprefix("/* ").removesuffix(" */").split())
 
 
