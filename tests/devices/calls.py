@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 import dmlib
+from dmlib.applications.inverse import Measurement
 from dmlib.continuous import StraightPath, along
 from dmlib.data import ground_truth_mixture_2d
 from dmlib.metrics.features import Features
@@ -28,6 +29,7 @@ from dmlib.mixture import GaussianMixture
 from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v
 from dmlib.oracle import FiniteOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
+from dmlib.steps import ddim
 from dmlib.training.ema import EMA
 
 TAKES = ("Tensor", "Generator", "Module", "Denoiser", "GaussianMixture", "device")
@@ -76,6 +78,10 @@ def arguments(device: str) -> Values:
     own |= {"table": COSINE.alpha_bar, "pixel": (3, 3), "module": net, "images": grey(device)}
     own |= {"q": eps[0], "k": image[0], "mixture": ground_truth_mixture_2d()}
     own |= {"path": StraightPath(), "u": eps, "xs": image, "sigma_data": 0.5}
+    seen = torch.eye(784)[::7].to(device)
+    own |= {"measurement": Measurement(seen, image.flatten(1)[:, ::7], 0.1), "step": ddim()}
+    own |= {"repeats": 2, "start": 30, "steps": 3, "share": 0.3, "A": seen, "std": 0.1}
+    own |= {"log_likelihood": lambda guess, t: -(guess.x0_hat**2).flatten(1).sum(1)}
     return own
 
 
@@ -114,6 +120,10 @@ def special(device: str) -> dict[str, Values]:
         "models.embedding.sinusoidal_embedding": {"t": torch.arange(5, device=device)},
         "bound.variational_bound": {"denoiser": unconditional, "x0": plane, "discrete": False},
         "bound.bound_L0": {"x0": signed, "x1": signed, "x0_hat": signed},
+        "mixture.given_measurement": {"A": torch.tensor([[1.0, 0.5]]), "y": torch.tensor([0.3])},
+        "applications.inverse.slerp": {"x": plane, "y": plane + 1},
+        "applications.inverse.around_the_guess": {"path": COSINE},
+        "applications.inverse.invert": {"times": 3},
         "sampling.sample": {"times": 3},
         "sampling.generate": {"times": 3},
         "bound.bound_Lt": {"t": torch.tensor([2, 7, 30, 50], device=device)},

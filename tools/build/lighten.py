@@ -61,8 +61,7 @@ def lighten(html: Path) -> None:
     done: dict[Path, str] = {}
     for bundle, sheets in bundles.items():
         if not sheets:
-            (static / bundle).unlink()
-            continue
+            continue  # an older build's, as it is
         _write_bundle(static / bundle, sheets, names, done)
 
 

@@ -495,8 +495,8 @@ def unet_3() -> float:
 
 
 def restore_2() -> float:
-    left = 0.8 * math.exp(-((1 + 1) ** 2) / 2)  # the variance of y is 0.36 + 0.64 = 1
-    right = 0.2 * math.exp(-((1 - 2) ** 2) / 2)
+    left = 0.8 * math.exp(-((1 + 1) ** 2) / 2.34)  # the variance of y is 0.36 + 0.81 = 1.17
+    right = 0.2 * math.exp(-((1 - 2) ** 2) / 2.34)
     return right / (left + right)
 
 

@@ -37,7 +37,7 @@ TIME = Quiz(
     },
 )
 
-HEAPS, WEIGHTS, WIDTH, NOISE, SEEN = (-1.0, 2.0), (0.8, 0.2), 0.6, 0.8, 1.0
+HEAPS, WEIGHTS, WIDTH, NOISE, SEEN = (-1.0, 2.0), (0.8, 0.2), 0.6, 0.9, 1.0
 
 
 def _share(spread: float, weights: tuple[float, float] = WEIGHTS) -> float:
