@@ -45,11 +45,11 @@ def compiler() -> str | None:
 
 def compiled_guard() -> Path:
     """guard.cpp as a library: compiled once for this torch, this Python and this text."""
-    version = f"{importlib.metadata.version('torch')} {sys.version} {GUARD.read_text()}"
+    root = Path(importlib.util.find_spec("torch").origin).parent  # its library is linked by path
+    version = f"{importlib.metadata.version('torch')} {root} {sys.version} {GUARD.read_text()}"
     name = f"dmlib-guard-{os.getuid()}-{hashlib.sha256(version.encode()).hexdigest()[:16]}.so"
     target = Path(tempfile.gettempdir()) / name
     if not target.exists():
-        root = Path(importlib.util.find_spec("torch").origin).parent
         half = target.with_suffix(f".{os.getpid()}")
         include = [f"-I{root}/include", f"-I{root}/include/torch/csrc/api/include"]
         include += [f"-I{sysconfig.get_paths()['include']}"]
