@@ -61,7 +61,7 @@ class Measurement:
             raise ValueError(
                 f"A must be (M, D) and y (B, M), got {tuple(self.A.shape)}, {tuple(self.y.shape)}"
             )
-        object.__setattr__(self, "pinv", torch.linalg.pinv(self.A.double()))
+        object.__setattr__(self, "pinv", torch.linalg.pinv(self.A.cpu().double()))
 
     @classmethod
     def seen(cls, x0: Tensor, mask: Tensor, std: float = 0.0) -> Measurement:
@@ -96,7 +96,7 @@ class Measurement:
 
     def put_in(self, x: Tensor, y: Tensor) -> Tensor:
         """x with its measured part replaced by y: x + A^+ (y - A x), shaped as x (eq-put-in)."""
-        return x + ((y - self.of(x)) @ self.pinv.to(x).mT).view_as(x)
+        return x + ((y - self.of(x)) @ self.pinv.to(x.dtype).to(x.device).mT).view_as(x)
 
 
 def replacement(step: Step, measurement: Measurement) -> Step:
@@ -295,13 +295,14 @@ def around_the_guess(
     """
     s2 = check_real("data_std", data_std, low=0, open_low=True) ** 2
     # A A^T = U diag(c2) U^T once, so that each t costs a product.
-    c2, U = torch.linalg.eigh(measurement.A.double() @ measurement.A.double().mT)
+    A = measurement.A.cpu().double()  # not every device has float64
+    c2, U = torch.linalg.eigh(A @ A.mT)
 
     def log_likelihood(xt: Tensor, t: Any, guess: Guess) -> Tensor:
-        r = measurement.residual(guess.x0_hat) @ U.to(xt)  # (B, M)
+        r = measurement.residual(guess.x0_hat) @ U.to(xt.dtype).to(xt.device)  # (B, M)
         a, b = path.mix(t, r, low=1)
         r2 = b**2 * s2 / (a**2 * s2 + b**2)
-        return -(r**2 / (r2 * c2.to(xt) + measurement.std**2)).sum(1) / 2
+        return -(r**2 / (r2 * c2.to(xt.dtype).to(xt.device) + measurement.std**2)).sum(1) / 2
 
     return log_likelihood
 
