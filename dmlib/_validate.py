@@ -57,12 +57,6 @@ def check_alike(**tensors: Tensor) -> None:
                 raise ValueError(f"{of}{theirs}, got {ours}")
 
 
-def check_like(name: str, x: Tensor, like_name: str, like: Tensor) -> None:
-    """Raise unless `x` is a finite float tensor of the shape and device of `like`: a door."""
-    check_float(name, x)
-    check_alike(**{like_name: like, name: x})
-
-
 def as_index(
     name: str, index: int | Tensor, *, batch: int, device: torch.device | None = None
 ) -> Tensor:

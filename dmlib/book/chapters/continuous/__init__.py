@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time, in the order of the book."""
+"""The exercises of the chapter on continuous time, in the order of the book."""
 
 from __future__ import annotations
 

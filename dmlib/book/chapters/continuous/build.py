@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: steps forwards, backwards and along the flow."""
+"""The exercises of the chapter on continuous time: steps forwards, backwards and along the flow."""
 
 from __future__ import annotations
 

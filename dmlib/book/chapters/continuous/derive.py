@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: derivations."""
+"""The exercises of the chapter on continuous time: derivations."""
 
 from __future__ import annotations
 

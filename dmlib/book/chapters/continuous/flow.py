@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: a rule of second order."""
+"""The exercises of the chapter on continuous time: a rule of second order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: the names of the flow."""
+"""The exercises of the chapter on continuous time: the names of the flow."""
 
 from __future__ import annotations
 

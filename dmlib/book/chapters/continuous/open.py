@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: the open-ended one."""
+"""The exercises of the chapter on continuous time: the open-ended one."""
 
 from __future__ import annotations
 

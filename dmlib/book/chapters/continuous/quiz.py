@@ -1,4 +1,4 @@
-"""The quick quiz of chapter 8, continuous time."""
+"""The quick quiz of the chapter on continuous time."""
 
 from __future__ import annotations
 

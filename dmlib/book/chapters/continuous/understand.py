@@ -1,4 +1,4 @@
-"""The exercises of chapter 8, continuous time: predictions and quizzes."""
+"""The exercises of the chapter on continuous time: predictions and quizzes."""
 
 from __future__ import annotations
 
