@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -46,10 +46,8 @@ def wheel(tmp_path_factory) -> Path:
     return built
 
 
-@pytest.fixture(scope="session")
-def guest(wheel, tmp_path_factory) -> Guest:
-    """A virtual environment that borrows every package but dmlib, and gets the wheel."""
-    home = tmp_path_factory.mktemp("guest")
+def new_guest(home: Path) -> Guest:
+    """A virtual environment that borrows every package but dmlib."""
     lent = home / "lent"
     lent.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
@@ -62,13 +60,28 @@ def guest(wheel, tmp_path_factory) -> Guest:
     found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
     site_packages = Path(found.stdout.strip())
     (site_packages / "lent.pth").write_text(f"{lent}\n")
-    # --no-index: whatever is not there already cannot be got, so nothing can be replaced.
-    command = [python, "-m", "pip", "install", "--no-index", "--quiet", "--report", home / "r.json"]
-    subprocess.run([*command, wheel], check=True, capture_output=True, timeout=120)
     kernel = home / "jupyter" / "kernels" / "guest"
     kernel.mkdir(parents=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "guest", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec))
-    report = json.loads((home / "r.json").read_text())
-    return Guest(python, site_packages, lent, report, home / "jupyter")
+    return Guest(python, site_packages, lent, {}, home / "jupyter")
+
+
+@pytest.fixture(scope="session")
+def guest(wheel, tmp_path_factory) -> Guest:
+    """A guest that has got the wheel."""
+    home = tmp_path_factory.mktemp("guest")
+    guest = new_guest(home)
+    # --no-index: whatever is not there already cannot be got, so nothing can be replaced.
+    command = [guest.python, "-m", "pip", "install", "--no-index", "--quiet", "--report"]
+    subprocess.run([*command, home / "r.json", wheel], check=True, capture_output=True, timeout=120)
+    return replace(guest, report=json.loads((home / "r.json").read_text()))
+
+
+@pytest.fixture
+def newcomer(tmp_path) -> Guest:
+    """A guest without dmlib, as a fresh Colab."""
+    home = tmp_path / "newcomer"
+    home.mkdir()
+    return new_guest(home)

@@ -440,8 +440,10 @@ def test_tags_of_the_pages_are_dropped_and_of_the_run_kept(one):
 def test_first_cell_installs_from_the_repository_and_only_where_needed(one):
     first = one.cells[0]
     assert first.cell_type == "code"
-    assert f'%pip install -q "dmlib @ git+{REPOSITORY}"' in first.source
-    assert 'if importlib.util.find_spec("dmlib") is None:\n    %pip' in first.source
+    assert 'copy = Path("../dmlib/__init__.py").exists()' in first.source
+    assert f'source = ".." if copy else "dmlib @ git+{REPOSITORY}"' in first.source
+    where = first.source.index('if importlib.util.find_spec("dmlib") is None:\n    copy')
+    assert where < first.source.index('    %pip install -q "{source}"')
     assert one.cells[1].source.startswith("# Chapter one\n\n*This notebook is made from [")
     assert f"]({URL}/book/01_one.html)" in one.cells[1].source
 

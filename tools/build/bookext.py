@@ -20,7 +20,15 @@ from cards import card_name, draw_card, tags
 from icons import shrink
 from lighten import lighten
 from pictures import thin
-from project import ROOT, book_url, owner_and_name, repository, toc_pages
+from project import (
+    PUBLISHED,
+    ROOT,
+    book_url,
+    is_published,
+    owner_and_name,
+    repository,
+    toc_pages,
+)
 
 NOTEBOOKS = ROOT / "notebooks"
 MODEL = ROOT / "_build" / "model"  # exported once for each set of weights
@@ -29,15 +37,7 @@ MODEL = ROOT / "_build" / "model"  # exported once for each set of weights
 def _buttons(pagename: str, pathto) -> list[dict]:
     """Header buttons of a chapter that has a notebook: launch and download."""
     name = Path(pagename).name
-    owner, repo = owner_and_name()
-    colab = f"https://colab.research.google.com/github/{owner}/{repo}/blob/main/notebooks"
-    binder = f"https://mybinder.org/v2/gh/{owner}/{repo}/main?urlpath=lab/tree/notebooks"
-    launch = [
-        _link(
-            "Colab", f"{colab}/{name}.ipynb", "Open this chapter in Google Colab", "fas fa-rocket"
-        ),
-        _link("Binder", f"{binder}/{name}.ipynb", "Open this chapter on Binder", "fas fa-server"),
-    ]
+    launch = _launch(name) if is_published() else [_not_published(pathto)]
     download = [
         _link(
             ".ipynb",
@@ -58,6 +58,35 @@ def _buttons(pagename: str, pathto) -> list[dict]:
         _group("Run this chapter", "fas fa-rocket", launch, "launch-buttons"),
         _group("Download this chapter", "fas fa-download", download, "download-buttons"),
     ]
+
+
+def _launch(name: str) -> list[dict]:
+    """Where a chapter runs: each opens the branch that this repository's workflow has pushed."""
+    owner, repo = owner_and_name()
+    path = f"{owner}/{repo}/blob/{PUBLISHED}/notebooks/{name}.ipynb"
+    binder = f"{owner}/{repo}/{PUBLISHED}?urlpath=lab/tree/notebooks/{name}.ipynb"
+    places = {
+        "Colab": ("https://colab.research.google.com/github/" + path, "fas fa-rocket"),
+        "Kaggle": (
+            "https://kaggle.com/kernels/welcome?src=https://github.com/" + path,
+            "fab fa-kaggle",
+        ),
+        "Binder": ("https://mybinder.org/v2/gh/" + binder, "fas fa-server"),
+    }
+    return [
+        _link(place, url, f"Open this chapter in {place}", icon)
+        for place, (url, icon) in places.items()
+    ]
+
+
+def _not_published(pathto) -> dict:
+    """A copy that was built at home has no branch that Colab could open: say so."""
+    return _link(
+        "Not published yet",
+        pathto("book/teaching") + "#a-copy-of-your-own",
+        "This copy was built locally: what to do for Colab, Kaggle and Binder",
+        "fas fa-circle-info",
+    )
 
 
 def _link(text: str, url: str, tooltip: str, icon: str) -> dict:

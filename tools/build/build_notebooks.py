@@ -14,17 +14,19 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from notebooks.chapter import chapter_notebook
+from notebooks.chapter import Library, chapter_notebook, checkout
 from notebooks.published import MarkupError, is_notebook, published_book
 from project import ROOT, book_url, repository
 
 
-def build(root: Path, *, url: str, address: str) -> dict[str, str]:
-    """Content of every notebook by file name, in reading order."""
+def build(root: Path, *, url: str, address: str, library: Library | None = None) -> dict[str, str]:
+    """Content of every notebook by file name, in reading order; `library`: the checkout's."""
+    library = library or checkout(address)
     with published_book(root, url=url, repository=address) as book:
         chapters = [p for p in book.pages() if is_notebook(book.source(p).read_text("utf-8"))]
         return {
-            f"{Path(page).name}.ipynb": nbformat.writes(chapter_notebook(book, page)) + "\n"
+            f"{Path(page).name}.ipynb": nbformat.writes(chapter_notebook(book, page, library))
+            + "\n"
             for page in chapters
         }
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import yaml
 
+PUBLISHED = (
+    "published"  # the branch that the workflow pushes: notebooks, and the wheel they install
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -16,6 +19,11 @@ def repository() -> str:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     address = os.environ.get("DMLIB_REPOSITORY") or pyproject["project"]["urls"]["Repository"]
     return address.rstrip("/").removesuffix(".git")
+
+
+def is_published() -> bool:
+    """Whether the repository publishes this build: only then is there a branch to run from."""
+    return bool(os.environ.get("DMLIB_REPOSITORY"))
 
 
 def owner_and_name() -> tuple[str, str]:

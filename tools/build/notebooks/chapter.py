@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import jupytext
 import nbformat
@@ -23,9 +24,27 @@ HIDING_TAGS = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
 INSTALL = '''\
 # Installs the book's library where it is missing (as on Colab); torch and numpy stay as they are.
 import importlib.util
+from pathlib import Path
 
 if importlib.util.find_spec("dmlib") is None:
-    %pip install -q "dmlib @ git+{repository}"'''
+    copy = Path("{marker}").exists()  # the whole book lies here
+    source = "{beside}" if copy else "dmlib @ {address}"
+    %pip install -q "{{source}}"'''
+
+
+@dataclass(frozen=True)
+class Library:
+    """Where a notebook gets `dmlib` from, seen from the folder that it lies in."""
+
+    marker: str  # a file that is there if the notebook lies in a copy of the book
+    beside: str  # what is installed then
+    address: str  # what is installed anywhere else, as pip writes it after "dmlib @"
+
+
+def checkout(repository: str) -> Library:
+    """The library of a clone of the repository, else of the repository itself."""
+    return Library("../dmlib/__init__.py", "..", f"git+{repository}")
+
 
 LINK = (
     "*This notebook is made from [a page of the book]({page}), where the figures move, "
@@ -33,10 +52,10 @@ LINK = (
 )
 
 
-def chapter_notebook(book: PublishedBook, docname: str) -> NotebookNode:
+def chapter_notebook(book: PublishedBook, docname: str, library: Library) -> NotebookNode:
     """The notebook of one chapter, without outputs; the same every time."""
     source = jupytext.reads(book.source(docname).read_text("utf-8"), fmt=MYST)
-    cells = [new_code_cell(INSTALL.format(repository=book.repository))]
+    cells = [new_code_cell(INSTALL.format(**asdict(library)))]
     cells += _cells(book, docname, source.cells)
     cells += _symbols(book, docname)
     mark_exercises(cells)
