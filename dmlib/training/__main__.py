@@ -15,6 +15,7 @@ import torch
 
 from dmlib.checkpoint.files import FolderError
 from dmlib.data import DataError, folder
+from dmlib.training.board import BoardLog
 from dmlib.training.recipes import RECIPES, SMOKE, Recipe, choose_recipe, fitted
 from dmlib.training.session import Session
 
@@ -35,11 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         session = _session(args)
+        board = BoardLog(session.folder) if args.tensorboard and session.main else None
     except (ValueError, DataError, FolderError) as error:
         parser.error(str(error))
     if session.main:
         _announce(session)
-    outcome = session.train(lambda record: _report(session))
+    outcome = session.train(lambda record: _report(session, board))
     if session.main:
         print(outcome.sentence)
     return outcome.code
@@ -56,7 +58,10 @@ def _session(args: argparse.Namespace) -> Session:
         chosen, own = fitted(chosen, found), {"images": found}
         place = f"{chosen.name}-{Path(args.images).resolve().name}"
     where = Path(args.folder or f"runs/{place}")
-    return Session(chosen, folder=where, device=args.device, data_folder=args.data_folder, **own)
+    session = Session(chosen, folder=where, device=args.device, data_folder=args.data_folder, **own)
+    if args.start is not None:
+        session.start_from(args.start)
+    return session
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", help="a folder of pictures of your own, instead of the recipe's data")
     add("--size", type=_size, default=32, help="of these pictures: 32, or 48x64 (height x width)")
     add("--flips", action="store_true", default=None, help="show every other one turned round")
+    add("--start", help="begin with these weights (a .safetensors file), not with random ones")
+    add("--tensorboard", action="store_true", help="write the log for TensorBoard, too")
     add("--steps", type=int, help="of the optimizer, instead of the recipe's")
     add("--batch-size", type=int, help="of all processes together")
     add("--accumulation", type=int, help="batches added up to one step")
@@ -124,11 +131,13 @@ def _announce(session: Session) -> None:
     print(f"{recipe.train.steps:,} steps; kept in {session.folder}, same command to go on")
 
 
-def _report(session: Session) -> None:
-    """A line of text whenever the log got one."""
+def _report(session: Session, board: BoardLog | None) -> None:
+    """A line of text (and of TensorBoard's log) whenever the log got one."""
     line = session.log.fresh() if session.log is not None else None
     if line is None:
         return
+    if board is not None:
+        board.add(line)
     steps = session.recipe.train.steps
     left = (steps - line["step"]) * line["seconds"] / line["step"]
     print(

@@ -88,6 +88,32 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     training.step, training.ema.updates, training.lost = step, updates, lost
 
 
+def start_from(training: Training, path: Path | str) -> None:
+    """Begin with given weights instead of random ones: optimizer and step number stay at 0.
+
+    Args:
+        training: not begun yet.
+        path: weights that a run or dmlib has written (weights.safetensors), or a checkpoint of a
+            run, whose averaged weights are taken.
+
+    Raises:
+        CheckpointError: the file is bad, or holds another network.
+        ValueError: training has begun.
+    """
+    if training.step:
+        raise ValueError(f"training must not have begun, got one after step {training.step}")
+    found = read(path)
+    whole = found.card.get("kind") == KIND
+    own = {f"net.{name}": x for name, x in found.tensors.items()}
+    weights = _parts(found).get("ema", {}) if whole else own
+    try:
+        _check_names(training.net, {"weights": weights}, "weights")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    training.net.load_state_dict(weights)
+    training.ema.net.load_state_dict(weights)
+
+
 def load_weights(path: Path | str, net: nn.Module, *, part: str = "ema") -> nn.Module:
     """Give `net` the weights alone out of a training's checkpoint, to sample with.
 

@@ -99,6 +99,18 @@ class Session:
             self.log = RunLog(self.folder, recipe, step=step, data=data, names=names)
         self._kept_at = time.monotonic()
 
+    def start_from(self, path: Path | str) -> None:
+        """Begin with the weights of another run; nothing happens where this run has begun.
+
+        Args:
+            path: see `resume.start_from`.
+
+        Raises:
+            CheckpointError: the file is bad, or holds another network.
+        """
+        if self.found is None:
+            resume.start_from(self.training, path)
+
     def keep(self) -> None:
         """Write a checkpoint (on the main process).
 
@@ -115,9 +127,9 @@ class Session:
     def train(self, watch: Callable[[Record], None] = lambda record: None) -> Outcome:
         """Train to the recipe's end, or until something stops it; nothing that was kept is lost.
 
-        Ctrl-C (the notebook's stop button) and SIGTERM (a cluster's time limit) wait for the step
-        that runs to end, and then keep a checkpoint; a second Ctrl-C acts at once. Of several
-        processes it is enough that one is asked: all stop after the same step.
+        Ctrl-C (the notebook's stop button), SIGTERM and SIGUSR1 (a cluster's time limit) wait for
+        the step that runs to end, and then keep a checkpoint; a second Ctrl-C acts at once. Of
+        several processes it is enough that one is asked: all stop after the same step.
 
         Args:
             watch: called after every step, with its record, when log and checkpoint are written.

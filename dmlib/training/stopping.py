@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag, which a training reads between two steps."""
+"""Ctrl-C, SIGTERM and SIGUSR1 as a flag, which a training reads between two steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+# Windows knows no SIGUSR1.
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+]
+
 
 @contextlib.contextmanager
 def stop_between_steps(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C or SIGTERM only raises a flag, which the yielded function reads.
+    """Within, Ctrl-C, SIGTERM or SIGUSR1 only raises a flag, which the yielded function reads.
 
+    SIGUSR1 is what a cluster sends some time before its limit (Slurm's --signal=USR1@120).
     A second Ctrl-C acts at once, but for `patient`: of several processes none may leave alone, and
     a launcher passes on to them what they had already got.
     """
@@ -26,7 +32,7 @@ def stop_between_steps(*, patient: bool = False) -> Iterator[Callable[[], bool]]
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread may set handlers
         return
-    before = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.signal(n, note) for n in SIGNALS}
     try:
         yield lambda: asked
     finally:

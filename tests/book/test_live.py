@@ -194,7 +194,8 @@ def test_second_stop_acts_at_once_and_handlers_are_put_back():
 
 def test_a_second_signal_of_a_launcher_changes_nothing():
     """It passes on what the processes had got themselves."""
-    for patient, numbers in ((True, "INT TERM INT"), (False, "TERM TERM"), (False, "INT TERM")):
+    alone = ((False, numbers) for numbers in ("TERM TERM", "INT TERM", "USR1"))
+    for patient, numbers in ((True, "INT TERM INT"), *alone):
         with stop_between_steps(patient=patient) as asked:
             try:
                 for name in numbers.split():

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from dmlib import checkpoint
 from dmlib.book.rounding import rounded, to_eight_bits
 from dmlib.book.widgets.rng import normal
 from dmlib.checkpoint import load_shipped
+from dmlib.checkpoint.cards import schedule_fields
 from dmlib.models import UNet, UNetConfig
+from dmlib.schedules import cosine_schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "build"))
@@ -151,6 +155,19 @@ def test_proof_is_the_exported_networks_answer(tmp_path, graph, shipped, monkeyp
 
 ORT = ROOT / "book" / "_static" / "ort"
 CARD = json.loads((ORT / "CARD.json").read_text())
+
+
+def test_a_run_of_ones_own_is_exported(tmp_path, random_graph, monkeypatch):
+    net, graph = random_graph
+    monkeypatch.setattr(export_onnx, "to_onnx", lambda net: graph)
+    schedule = schedule_fields(cosine_schedule(1000))
+    card = {"kind": "UNet", "config": asdict(net.config), "predicts": "v", **schedule}
+    checkpoint.write(tmp_path / "run" / "weights.safetensors", net.state_dict(), card)
+    manifest = export_onnx.write(tmp_path / "out", run=tmp_path / "run")
+    assert manifest["predicts"] == "v"
+    card = json.loads((tmp_path / "run" / "weights.json").read_text())
+    assert manifest["weights_sha256"] == card["sha256"] != load_shipped()[1]["sha256"]
+    assert (tmp_path / "out" / "proof.f32").stat().st_size == 4 * 2 * net.config.image_size**2
 
 
 def test_page_says_what_the_runtimes_weigh():

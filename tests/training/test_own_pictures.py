@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from itertools import islice
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dmlib import checkpoint
 from dmlib.data import folder
 from dmlib.training.__main__ import main
 from dmlib.training.batches import shuffled
-from dmlib.training.log import read_grids
+from dmlib.training.log import read_grids, read_log
 from dmlib.training.recipes import SMOKE, fitted
 from dmlib.training.sample import main as sample
 
@@ -63,6 +64,40 @@ def test_a_folder_is_trained_on_gone_on_with_and_sampled_by_command(tmp_path, mi
     with pytest.raises(SystemExit):
         sample([str(run), "--class", "green"])
     assert "class must be in 0..1 or one of ['blue', 'red'], got 'green'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_given_weights_and_logs_for_tensorboard(tmp_path, mine, monkeypatch):
+    scalars, board = {}, ModuleType("torch.utils.tensorboard")
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "second")
+
+        def add_scalar(self, name, value, step):
+            scalars[name, step] = value
+
+        def flush(self):
+            pass
+
+    board.SummaryWriter = SummaryWriter
+    command = ["--images", str(mine), "--size", "16x24", "--device", "cpu", "--recipe", "smoke"]
+    command += ["--batch-size", "8", "--learning-rate", "1e-9", "--steps", "5"]
+    assert main([*command, "--folder", str(tmp_path / "first")]) == 0
+    weights = tmp_path / "first" / "weights.safetensors"
+    command += ["--folder", str(tmp_path / "second"), "--start", str(weights), "--tensorboard"]
+    monkeypatch.setitem(sys.modules, board.__name__, None)
+    with pytest.raises(SystemExit):
+        main([*command, "--seed", "1"])  # another seed, so other weights but for --start
+    monkeypatch.setitem(sys.modules, board.__name__, board)
+    assert main([*command, "--seed", "1"]) == 0
+    first, second = (checkpoint.read(tmp_path / run / weights.name) for run in ("first", "second"))
+    for name, x in first.tensors.items():
+        torch.testing.assert_close(second.tensors[name], x, rtol=0, atol=1e-6)
+    (line,) = read_log(tmp_path / "second")
+    assert scalars["loss", 5] == line["loss"]
+    assert scalars["learning_rate", 5] == line["learning_rate"]
+    assert {f"loss_by_t/{k}" for k in range(10)} >= {n for n, _ in scalars if n[:6] == "loss_b"}
 
 
 def test_a_recipe_is_fitted_to_the_pictures(mine):

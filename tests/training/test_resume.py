@@ -197,6 +197,34 @@ def test_a_network_with_shared_weights_goes_on_bit_for_bit(tmp_path):
 # The weights alone
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_may_start_from_the_averaged_weights_of_another(tmp_path, whole):
+    old = trained()
+    averaged = old.ema.net.state_dict()
+    path = saved(tmp_path, old).path
+    if not whole:  # as a finished run leaves them: the inner network's
+        path = tmp_path / "weights.safetensors"
+        inner = {name.removeprefix("net."): x for name, x in averaged.items()}
+        checkpoint.write(path, inner, {"kind": "MLP"})
+    new = make()
+    resume.start_from(new, path)
+    assert (new.step, new.ema.updates, len(new.optimizer.state)) == (0, 0, 0)
+    for net in (new.net, new.ema.net):
+        for name, x in net.state_dict().items():
+            assert torch.equal(x, averaged[name])
+
+
+def test_a_start_from_another_network_or_in_the_middle_is_refused(tmp_path):
+    path = saved(tmp_path, trained()).path
+    other = Training(predicts_eps(MLP(2, width=16, depth=1), COSINE), config=TrainConfig(steps=3))
+    before = {name: x.clone() for name, x in other.net.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"step_000000003.*another network"):
+        resume.start_from(other, path)
+    assert all(torch.equal(x, before[name]) for name, x in other.net.state_dict().items())
+    with pytest.raises(ValueError, match="must not have begun, got one after step 3"):
+        resume.start_from(trained(), path)
+
+
 @pytest.mark.parametrize("part", ["ema", "net"])
 def test_the_weights_alone_come_out_of_a_training(tmp_path, part):
     training = trained()

@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
+from myst_nb.core.read import is_myst_markdown_notebook
 from project import ROOT, toc_pages
 
 HTML = ROOT / "_build" / "html"
@@ -63,12 +67,30 @@ def kernel_environment() -> dict[str, str]:
     return os.environ | {"IPYTHONDIR": str(directory)}
 
 
+def execute_chapters() -> None:
+    """Run the chapters that are not in the cache, as many at once as there are cores.
+
+    Jupyter Book would run one after the other. jupyter-cache, whose cache it reads, has an executor
+    for several; what fails here stays out of the cache, and the build runs it again and reports it.
+    """
+    cache = get_cache(CACHE)
+    for page in toc_pages():
+        source = ROOT / f"{page}.md"
+        if is_myst_markdown_notebook(source.read_text("utf-8")):
+            reader = {"type": "plugin", "name": "myst_nb_md"}
+            cache.add_nb_to_project(str(source), read_data=reader)
+    timeout = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["execute"]["timeout"]
+    load_executor("temp-parallel", cache).run_and_cache(timeout=timeout)
+
+
 def main() -> int:
     """Build; return the exit status."""
     forget_stale_outputs()
+    os.environ.update(kernel_environment())
+    execute_chapters()
     command = ["jupyter-book", "build", str(ROOT), "-W", "-n", "--keep-going"]
     status = subprocess.run(
-        [str(Path(sys.executable).parent / command[0]), *command[1:]], env=kernel_environment()
+        [str(Path(sys.executable).parent / command[0]), *command[1:]]
     ).returncode
     if status:
         print("The build failed: every warning is an error, see above.", file=sys.stderr)

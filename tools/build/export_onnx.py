@@ -1,6 +1,6 @@
-"""Export the shipped U-Net to ONNX, small enough for a reader's browser.
+"""Export the shipped U-Net, or a run's of one's own, to ONNX, small enough for a reader's browser.
 
-    python tools/build/export_onnx.py FOLDER [--bits 8|16|32]
+    python tools/build/export_onnx.py FOLDER [--bits 8|16|32] [--run runs/cpu]
 
 The build calls `write` (tools/build/bookext.py). FOLDER then holds unet.onnx.gz, proof.f32 (its
 answer to one question, so that a page can see whether a graphics chip computes rightly) and
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from dmlib.book import rounding
 from dmlib.book.rounding import rounded, to_eight_bits
 from dmlib.book.widgets.rng import normal
-from dmlib.checkpoint import load_shipped
+from dmlib.checkpoint import load_shipped, load_unet
 from dmlib.models import NetDenoiser
 
 RUNTIME = Path(__file__).resolve().parents[2] / "book" / "_static" / "ort"
@@ -135,9 +135,20 @@ def packed(data: bytes) -> bytes:
     return gzip.compress(data, 9, mtime=0)
 
 
-def write(folder: Path, *, bits: int = BITS) -> dict:
-    """Write the model, the proof and manifest.json unless they are there; return the manifest."""
-    net, card = load_shipped()
+def write(folder: Path, *, bits: int = BITS, run: Path | None = None) -> dict:
+    """Write the model, the proof and manifest.json unless they are there; return the manifest.
+
+    Args:
+        folder: made if it is not there.
+        bits: see `narrowed`.
+        run: the folder of a finished run, instead of the shipped network.
+
+    Raises:
+        ValueError: the run's network knows no classes; there are no weights in its folder.
+    """
+    net, card = load_shipped() if run is None else load_unet(run / "weights.safetensors")
+    if net.num_classes is None:
+        raise ValueError(f"{run}: only a network with classes is exported, this one knows none")
     sources = (Path(__file__), Path(rounding.__file__), RUNTIME / "CARD.json")
     code = b"".join(path.read_bytes() for path in sources)
     recipe = hashlib.sha256(code + torch.__version__.encode()).hexdigest()
@@ -192,5 +203,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bits", type=int, default=BITS, choices=(8, 16, 32))
+    parser.add_argument("--run", type=Path, help="folder of a run of one's own")
     options = parser.parse_args()
-    print(json.dumps(write(options.folder, bits=options.bits), indent=1))
+    print(json.dumps(write(options.folder, bits=options.bits, run=options.run), indent=1))

@@ -1,4 +1,4 @@
-"""Progress: what is solved, in a file beside the notebook. Nothing leaves the machine."""
+"""Progress: what is solved, in a file beside the notebook (on Colab, on a mounted Drive)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from dmlib.book.chapters.catalog import CHAPTERS
 from dmlib.book.checks.verdict import Verdict
 
 FILE = ".dmlib-progress.json"
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it; the machine's own disk is lost
 
 
 def load(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """The record by exercise id; empty where there is no readable file."""
+    # What was solved before Drive was mounted counts, too.
+    return (_read(Path.cwd() / FILE) if folder is None else {}) | _read(_path(folder))
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        data = json.loads(_path(folder).read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
         done = data["exercises"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -40,10 +46,13 @@ def record(verdict: Verdict, folder: Path | None = None) -> None:
     if verdict.passed and not entry.get("passed"):
         entry["passed"] = datetime.now(UTC).isoformat(timespec="seconds")
     with contextlib.suppress(OSError):
+        _path(folder).parent.mkdir(exist_ok=True)
         _write(_path(folder), json.dumps({"version": 1, "exercises": done}, indent=1))
 
 
 def _path(folder: Path | None) -> Path:
+    if folder is None and DRIVE.is_dir():
+        folder = DRIVE / "diffusion-book"
     return (folder or Path.cwd()) / FILE
 
 

@@ -13,7 +13,7 @@ import pytest
 import sympy
 import torch
 
-from dmlib.book.checks import check, progress
+from dmlib.book.checks import check, progress, state
 from dmlib.book.checks.state import FILE
 from dmlib.book.checks.verdict import CheckFailed
 from dmlib.forward import q_sample, q_step
@@ -347,6 +347,23 @@ def test_progress_is_kept_beside_the_notebook(tmp_path, monkeypatch):
     assert states["ex-intro-4"] == "○ open"
     assert "1 of" in str(progress("introduction"))
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_progress_on_colab_is_kept_on_the_drive_once_it_is_mounted(tmp_path, monkeypatch):
+    drive, first, second = (tmp_path / name for name in ("MyDrive", "content", "new machine"))
+    for folder in (first, second):
+        folder.mkdir()
+    monkeypatch.setattr(state, "DRIVE", drive)
+    monkeypatch.chdir(first)
+    check("ex-intro-1", "b")
+    drive.mkdir()  # mounted later: what was solved before counts, too
+    check("ex-intro-2", "b")
+    monkeypatch.chdir(second)  # the machine is gone, the drive is not
+    kept = json.loads((drive / "diffusion-book" / FILE).read_text())["exercises"]
+    assert set(kept) == {"ex-intro-1", "ex-intro-2"}
+    states = {row[1]: row[4] for row in progress("introduction").rows}
+    assert states["ex-intro-1"] == "✓ solved"
+    assert not list(second.iterdir())
 
 
 def test_progress_counts_by_chapter(tmp_path, monkeypatch):
