@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tools" / "build"))
 
 from project import toc_pages  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.pages]
+pytestmark = pytest.mark.browser
 PAGES = [*toc_pages(), "search", "genindex", "_modules/dmlib/forward"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUDGET = 1_500_000  # bytes, gzipped, everything a page loads by itself

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tools" / "build"))
 
 from project import toc_pages  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.pages]
+pytestmark = pytest.mark.browser
 PAGES = toc_pages()
 
 # What is wider than its box, and what of that says so: a fade at the side that goes on, and a way

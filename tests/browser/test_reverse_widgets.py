@@ -317,6 +317,7 @@ def test_without_javascript_the_picture_stands_there(show, name):
 # --- speed ---------------------------------------------------------------------------------
 
 
+@pytest.mark.times
 @pytest.mark.parametrize("name", NAMES)
 def test_a_frame_is_drawn_in_time(show, name):
     widget = make(name)

@@ -101,6 +101,7 @@ def test_shipped_run_has_no_accessibility_findings_and_fits(show, theme, width):
     assert wide <= width
 
 
+@pytest.mark.times
 def test_draws_at_sixty_frames_a_second(show):
     shown = show(RunPlayer(made_up_run()))
     for frame in (1, 2, 3, 4, 0) * 4:

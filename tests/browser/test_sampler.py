@@ -30,7 +30,7 @@ import export_onnx  # noqa: E402
 from sampler_page import NUMBERS, Reader, record, serve  # noqa: E402
 from widget_harness import page_html  # noqa: E402
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.times]
 WIDGETS = ROOT / "dmlib" / "book" / "widgets"
 
 

@@ -19,7 +19,7 @@ from conftest import ARGS  # noqa: E402
 from sampler_page import MODEL, Reader, record, serve  # noqa: E402
 from widget_harness import page_html  # noqa: E402
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.times]
 FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
 CHIP, PROCESSOR = "on your graphics chip (WebGPU)", "on the processor (WebAssembly)"
 LEVEL = 2 / 255  # one grey level

@@ -182,6 +182,7 @@ def test_without_javascript_the_picture_stands_there(show):
     any_widget.stands_without_javascript(show(widget, java_script_enabled=False), widget)
 
 
+@pytest.mark.times
 @pytest.mark.parametrize(("slider", "name"), [(0, "ThreeViews: s"), (1, "ThreeViews: churn")])
 def test_a_frame_is_drawn_in_time(show, slider, name):
     """Along s nothing is computed anew; along the churn the whole walk is, here of 25 steps."""
