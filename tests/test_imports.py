@@ -222,6 +222,7 @@ print(json.dumps([torch, cost({names!r})]))
 """
 
 
+@pytest.mark.times
 def test_importing_dmlib_costs_no_more_than_five_percent_over_torch():
     """CPU time in one process, torch first, then all of the core: best of three processes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -579,6 +580,28 @@ def test_eq_oracle_finite(schedule, t):
     oracle = FiniteOracle(data, schedule=schedule, chunk=3)
     torch.testing.assert_close(oracle.posterior(xt, t), w, rtol=1e-6, atol=1e-12)
     torch.testing.assert_close(oracle(xt, t).x0_hat, w @ data, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("schedule", "walk"), [(LONG, (1000, 640, 320, 7, 1)), (COARSE, (4, 3, 1)), (TWO, (2, 1))]
+)
+def test_eq_ddim_marginal(schedule, walk, eta):
+    """Given the true x_0, a walk of any length keeps the law of the kernel at every time.
+
+    The step is linear in x_0 and in the independent noises eps, z_1, z_2, ...: the weight of x_0
+    is the mean, the squares of the other weights are the variance.
+    """
+    axes = torch.eye(len(walk) + 1, dtype=F64)[:, :, None]  # x_0, eps, z_1, z_2, ...: (B, 1)
+    x0, eps, *fresh = (axes[i].flatten()[:, None] for i in range(len(axes)))
+    xt = q_sample(x0, walk[0], eps, schedule=schedule)
+    for (t, s), z in zip(itertools.pairwise(walk), fresh, strict=False):
+        bar_t, bar_s = schedule.alpha_bar[t], schedule.alpha_bar[s]
+        true_noise = (xt - bar_t.sqrt() * x0) / (1 - bar_t).sqrt()
+        xt = step_of(ddim(eta), xt, true_noise, z, t=t, t_prev=s, schedule=schedule)
+        weights = xt.flatten()
+        torch.testing.assert_close(weights[0], bar_s.sqrt())
+        torch.testing.assert_close((weights[1:] ** 2).sum(), 1 - bar_s)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
