@@ -54,10 +54,7 @@ class GaussianMixture:
         """Draw n points, (n, D), float64, on the CPU; the generator may be on any device."""
         n = check_int("n", n, low=1)
         check_generator(generator)
-        weights = self.weights
-        if generator is not None and generator.device.type != "cpu":
-            weights = weights.float().to(generator.device)  # float: not every device has double
-        k = torch.multinomial(weights, n, replacement=True, generator=generator).cpu()
+        k = _drawn(self.weights, n, generator)
         eps = noise_like(self.means.new_empty(n, self.D), generator)
         return self.means[k] + self.stds[k, None] * eps
 
@@ -128,6 +125,13 @@ class GaussianMixture:
         return x.cpu().double()
 
 
+def _drawn(weights: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """n components by their weights, of each row if there are rows; the generator anywhere."""
+    if generator is not None and generator.device.type != "cpu":
+        weights = weights.float().to(generator.device)  # float: not every device has double
+    return torch.multinomial(weights, n, replacement=True, generator=generator).cpu()
+
+
 def log_joint(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
     """log (w_k N(x; m_k, s_k^2 I)), (N, K).
 
@@ -159,7 +163,7 @@ class AlignedMixture:
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw one point from each row's mixture, (B, D), float64."""
         check_generator(generator)
-        k = torch.multinomial(self.weights, 1, generator=generator)[:, 0]
+        k = _drawn(self.weights, 1, generator)[:, 0]
         rows = torch.arange(len(k))
         std = self.variances.expand_as(self.means)[rows, k].sqrt()
         return (self.means[rows, k] + std * noise_like(std, generator)) @ self.axes.mT
@@ -182,9 +186,146 @@ class AlignedMixture:
         return AlignedMixture(self.weights, a * self.means, variances, self.axes)
 
     def _log_joint(self, x: Tensor) -> Tensor:
-        off = (x @ self.axes)[:, None] - self.means  # (N, K, D)
+        off = (x.cpu().double() @ self.axes)[:, None] - self.means  # (N, K, D)
         log_density = -(off**2 / self.variances + (2 * math.pi * self.variances).log()) / 2
         return self.weights.log() + log_density.sum(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankMixture:
+    """p(x) = sum_k w_k N(x; m_k, V_k diag(l_k) V_k^T + s_k^2 I): wide along a few axes each.
+
+    One mixture a row, B = 1 for one mixture. With R axes for D values every Gaussian is handled
+    in O(D R), so pictures have exact answers, too.
+    Source: Tipping & Bishop 1999 (mixtures of probabilistic principal component analysers); the
+    book's equation eq-low-rank.
+
+    Args:
+        weights: (B, K), rows sum to 1.
+        means: (B, K, D).
+        axes: (K, D, R), orthonormal columns V_k.
+        variances: (1, K, R) or (B, K, R), l_k >= 0, along the axes and beyond s_k^2.
+        stds: (1, K) or (B, K), s_k > 0, in all directions.
+    """
+
+    weights: Tensor
+    means: Tensor
+    axes: Tensor
+    variances: Tensor
+    stds: Tensor
+
+    def repeated(self, n: int) -> LowRankMixture:
+        """Each row n times, to draw from it n times."""
+        rows = (self.weights, self.means, self.variances, self.stds)
+        weights, means, variances, stds = (
+            x.repeat_interleave(n, 0) if len(x) > 1 or len(self.weights) == 1 else x for x in rows
+        )
+        return LowRankMixture(weights, means, self.axes, variances, stds)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one point from each row's mixture, (B, D), float64."""
+        check_generator(generator)
+        k = _drawn(self.weights, 1, generator)[:, 0]
+        B, rows = len(k), torch.arange(len(k))
+        along = noise_like(self.variances.new_empty(B, self.variances.shape[-1]), generator)
+        along = along * self.variances.expand(B, -1, -1)[rows, k].sqrt()
+        x = self.means[rows, k] + (self.axes[k] @ along[..., None])[..., 0]
+        return x + self.stds.expand(B, -1)[rows, k, None] * noise_like(x, generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats at x (N, D), each in its row's mixture or all in the one; (N,)."""
+        return self._log_joint(x).logsumexp(1)
+
+    def posterior(self, x: Tensor) -> Tensor:
+        """P(component k | x) at x (N, D), (N, K), rows sum to 1."""
+        return self._log_joint(x).softmax(1)
+
+    def mean(self) -> Tensor:
+        """E[x] of each row, (B, D)."""
+        return (self.weights[..., None] * self.means).sum(1)
+
+    def std(self) -> Tensor:
+        """The standard deviation of each value on its own, in each row, (B, D)."""
+        within = torch.einsum("kdr,bkr->bkd", self.axes**2, self.variances) + (
+            self.stds[..., None] ** 2
+        )
+        square = (self.weights[..., None] * (within + self.means**2)).sum(1)
+        return (square - self.mean() ** 2).sqrt()
+
+    def mixed(self, a: float | Tensor, b: float | Tensor) -> LowRankMixture:
+        """The distribution of a x + b eps; a and b numbers, or one for each row, (B, 1)."""
+        wide_a = a[..., None] if isinstance(a, Tensor) else a
+        stds = (a**2 * self.stds**2 + b**2) ** 0.5
+        return LowRankMixture(
+            self.weights, wide_a * self.means, self.axes, wide_a**2 * self.variances, stds
+        )
+
+    def guess(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """E[x_0 | a x_0 + b eps = flat], flat (N, D), a and b (N, 1); (N, D).
+
+        sum_k P(k | x_t) (m_k + a C_k (a^2 C_k + b^2 I)^-1 (x_t - a m_k)), C_k the covariance.
+        Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
+        eq-low-rank-guess.
+        """
+        there = self.mixed(a, b)
+        off = flat[:, None] - there.means  # (N, K, D)
+        s2, wide_s2 = self.stds**2, self.variances + self.stds[..., None] ** 2
+        rest = a * s2 / there.stds**2  # in all directions, (N, K)
+        along = a[..., None] * wide_s2 / (there.variances + there.stds[..., None] ** 2)
+        inner = torch.einsum("nkd,kdr->nkr", off, self.axes) * (along - rest[..., None])
+        x0_hat = self.means + rest[..., None] * off
+        x0_hat = x0_hat + torch.einsum("nkr,kdr->nkd", inner, self.axes)
+        return (there.posterior(flat)[..., None] * x0_hat).sum(1)
+
+    def given_seen(self, seen: Tensor, y: Tensor, std: float = 0.0) -> LowRankMixture:
+        """The hidden values, given those that are seen (with noise): low rank again.
+
+        With W_k = V_k diag(l_k)^(1/2), split into seen and hidden rows, and v_k = s_k^2 + std^2:
+        Z = (I + W_s^T W_s / v)^-1, mean m_h + W_h Z W_s^T (y - m_s) / v, covariance
+        W_h Z W_h^T + s^2 I, and each share is multiplied by N(y; m_s, W_s W_s^T + v I).
+        Source: Tipping & Bishop 1999, section 3; the book's equation eq-low-rank-seen.
+
+        Args:
+            seen: (D,), bool.
+            y: (B, M), the M values that are seen, in order.
+            std: of the noise in y, >= 0.
+
+        Returns:
+            The distribution of the D - M others, one row for each y.
+
+        Raises:
+            ValueError: shapes do not fit.
+        """
+        if seen.dtype != torch.bool or seen.shape != self.means.shape[-1:]:
+            raise ValueError(f"seen must be bool ({self.means.shape[-1]},), got {seen!r:.80}")
+        check_points("y", y, int(seen.sum()), flat=True)
+        W = self.axes * self.variances[0, :, None].sqrt()  # (K, D, R)
+        y = y.cpu().double()
+        Ws, Wh, v = W[:, seen], W[:, ~seen], self.stds[0] ** 2 + std**2
+        precision = torch.eye(W.shape[-1], dtype=W.dtype) + Ws.mT @ Ws / v[:, None, None]
+        root = torch.linalg.cholesky(torch.linalg.inv(precision))  # Z = root root^T
+        pulled = torch.einsum("bkm,kmr->bkr", y[:, None] - self.means[..., seen], Ws)
+        z = torch.einsum("krq,bkq->bkr", root @ root.mT, pulled / v[:, None])
+        means = self.means[..., ~seen] + torch.einsum("bkr,khr->bkh", z, Wh)
+        axes, spread, _ = torch.linalg.svd(Wh @ root, full_matrices=False)
+        there = _low_rank(self.weights, self.means[..., seen], Ws, v.sqrt()[None])
+        return LowRankMixture(there.posterior(y), means, axes, spread[None] ** 2, self.stds[:1])
+
+    def _log_joint(self, x: Tensor) -> Tensor:
+        off = x.cpu().double()[:, None] - self.means  # (N, K, D)
+        s2 = self.stds**2
+        wide_s2 = self.variances + s2[..., None]  # (B, K, R)
+        along = torch.einsum("nkd,kdr->nkr", off, self.axes) ** 2
+        square = (off**2).sum(-1) / s2 - (along * (1 / s2[..., None] - 1 / wide_s2)).sum(-1)
+        rest = (x.shape[1] - along.shape[-1]) * s2.log()
+        log_det = wide_s2.log().sum(-1) + rest + x.shape[1] * math.log(2 * math.pi)
+        return self.weights.log() - (square + log_det) / 2
+
+
+def _low_rank(weights: Tensor, means: Tensor, W: Tensor, stds: Tensor) -> LowRankMixture:
+    """From factors W (K, D, R) that are not orthonormal: covariance W W^T + s^2 I."""
+    axes, spread, _ = torch.linalg.svd(W, full_matrices=False)
+    return LowRankMixture(weights, means, axes, spread[None] ** 2, stds)
 
 
 def given_measurement(mixture: GaussianMixture, A: Tensor, y: Tensor, std: float) -> AlignedMixture:

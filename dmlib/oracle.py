@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dmlib._validate import check_float, check_int, check_points, check_schedule
-from dmlib.mixture import GaussianMixture, given_measurement, log_joint
+from dmlib.mixture import GaussianMixture, LowRankMixture, given_measurement, log_joint
 from dmlib.parameterization import Guess
 from dmlib.schedules import wide
 
@@ -91,6 +91,27 @@ class MixtureOracle(_Oracle):
         share = log_joint(flat, self.mixture.weights, centres, V.sqrt()).softmax(1)
         x0_hat = m + (a * s2 / V)[..., None] * (flat[:, None] - centres)  # (B, K, D)
         return (share[..., None] * x0_hat).sum(1)
+
+
+class LowRankOracle(_Oracle):
+    """The exact denoiser for data from a mixture of low-rank Gaussians, pictures among them.
+
+    x0_hat = E[x_0 | x_t] as `LowRankMixture.guess` has it. With the mixture that `given_seen`
+    gives, one row for each row of x_t, it is the exact denoiser of what is hidden.
+    Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
+    eq-low-rank-guess.
+
+    Args:
+        mixture: the distribution of x_0: one row for all x_t, or one for each.
+        schedule: the variance schedule, or another path.
+    """
+
+    def __init__(self, mixture: LowRankMixture, *, schedule: Any) -> None:
+        super().__init__(mixture.means.shape[-1], schedule, torch.device("cpu"))
+        self.mixture = mixture
+
+    def _mean(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return self.mixture.guess(flat, a, b)
 
 
 class ConditionalOracle(_Oracle):

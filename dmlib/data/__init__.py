@@ -4,6 +4,7 @@ from dmlib.data.cifar import CIFAR10_CLASS_NAMES, cifar10
 from dmlib.data.download import DataError
 from dmlib.data.fashion import CLASS_NAMES, fashion_mnist
 from dmlib.data.folder import Pictures, folder, save_png
+from dmlib.data.garments import garment_mixture, unseen_garments
 from dmlib.data.sample import fashion_sample, fashion_sample_indices
 from dmlib.data.scaling import check_range, check_signed, to_uint8, to_unit
 from dmlib.data.toys import (
@@ -30,6 +31,7 @@ __all__ = [
     "fashion_sample",
     "fashion_sample_indices",
     "folder",
+    "garment_mixture",
     "ground_truth_mixture",
     "ground_truth_mixture_2d",
     "ring_of_heaps",
@@ -42,4 +44,5 @@ __all__ = [
     "to_unit",
     "two_moons",
     "two_moons_moments",
+    "unseen_garments",
 ]

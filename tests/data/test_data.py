@@ -22,7 +22,7 @@ from dmlib.data import (
     fashion_mnist,
     fashion_sample,
     fashion_sample_indices,
-    sample,
+    stored,
     to_uint8,
     to_unit,
 )
@@ -78,7 +78,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path / "assets",
         ignore=lambda _, names: {name for name in names if not name.startswith("fashion_sample")},
     )
-    monkeypatch.setattr(sample, "files", lambda _: tmp_path)
+    monkeypatch.setattr(stored, "files", lambda _: tmp_path)
     return tmp_path / "assets" / PATH.name
 
 

@@ -25,9 +25,9 @@ from dmlib.applications.inverse import Measurement
 from dmlib.continuous import StraightPath, along
 from dmlib.data import ground_truth_mixture_2d
 from dmlib.metrics.features import Features
-from dmlib.mixture import GaussianMixture
+from dmlib.mixture import GaussianMixture, LowRankMixture
 from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v
-from dmlib.oracle import FiniteOracle, MixtureOracle
+from dmlib.oracle import ConditionalOracle, FiniteOracle, LowRankOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from dmlib.steps import ddim
 from dmlib.training.ema import EMA
@@ -195,9 +195,20 @@ def classes(device: str) -> dict[str, Callable[[], Any]]:
     mixture = ground_truth_mixture_2d()
     net = MLP(2, width=8, depth=1).to(device)
     beta = linear_schedule(20).beta.float().to(device)
+    one = torch.ones(1, 2, device=device)
+    aligned = ConditionalOracle(mixture, one, one[0, :1], 0.5, schedule=COSINE)
+    ones = torch.ones(1, 1, dtype=torch.float64)
+    low_rank = LowRankMixture(ones, ones.new_zeros(1, 1, 2), torch.eye(2).double()[None, :, :1],
+                              ones[None], ones)  # fmt: skip
+    seen = torch.tensor([True, False])
     return {
         "NoiseSchedule": lambda: NoiseSchedule(beta).alpha_bar,
         "MixtureOracle": lambda: MixtureOracle(mixture, schedule=COSINE)(xt, t),
+        "ConditionalOracle": lambda: (aligned(xt, t), aligned.posterior.log_prob(xt)),
+        "AlignedMixture.sample": lambda: aligned.posterior.sample(torch.Generator(device)),
+        "LowRankOracle": lambda: LowRankOracle(low_rank, schedule=COSINE)(xt, t),
+        "LowRankMixture.sample": lambda: low_rank.sample(torch.Generator(device)),
+        "LowRankMixture.given_seen": lambda: low_rank.given_seen(seen, xt[:, :1]).means,
         "FiniteOracle": lambda: FiniteOracle(xt, schedule=COSINE)(xt, t),
         "GaussianMixture.sample": lambda: mixture.sample(5, torch.Generator(device).manual_seed(0)),
         "GaussianMixture.log_prob": lambda: mixture.log_prob(xt),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
+from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
 from dmlib.applications.inverse import (
@@ -18,8 +20,8 @@ from dmlib.applications.inverse import (
     slerp,
 )
 from dmlib.data import ground_truth_mixture
-from dmlib.mixture import GaussianMixture, given_measurement
-from dmlib.oracle import ConditionalOracle, MixtureOracle
+from dmlib.mixture import GaussianMixture, LowRankMixture, given_measurement
+from dmlib.oracle import ConditionalOracle, LowRankOracle, MixtureOracle
 from dmlib.parameterization import Guess
 from dmlib.schedules import linear_schedule
 from dmlib.steps import Move, ddim
@@ -197,3 +199,70 @@ def test_eq_slerp():
         angle = share * math.pi / 2
         exact = torch.tensor([[2 * math.cos(angle), 2 * math.sin(angle)]], dtype=F64)
         assert_close(slerp(x, y, share), exact)
+
+
+def low_rank(K=3, D=7, R=2):
+    """A small mixture, and its covariances (K, D, D) written out."""
+    axes = torch.linalg.qr(randn(K, D, R))[0]
+    variances, stds = randn(1, K, R, seed=1) ** 2 + 0.1, randn(1, K, seed=2).abs() + 0.2
+    weights, means = randn(1, K, seed=3).softmax(1), randn(1, K, D, seed=4)
+    within = (axes * variances[0, :, None]) @ axes.mT
+    C = within + stds[0, :, None, None] ** 2 * torch.eye(D, dtype=F64)
+    return LowRankMixture(weights, means, axes, variances, stds), C
+
+
+def log_parts(mixture, C, x, rows=slice(None), b2=0.0):
+    """log (w_k N(x; m_k, C_k + b2 I)), (N, K), of the values `rows`, by torch."""
+    wide = C[:, rows][:, :, rows] + b2 * torch.eye(x.shape[1], dtype=F64)
+    normals = MultivariateNormal(mixture.means[0][:, rows], wide)
+    return normals.log_prob(x[:, None]) + mixture.weights[0].log()
+
+
+def test_eq_low_rank():
+    """The density against torch's own with the covariance written out; moments of the samples."""
+    mixture, C = low_rank()
+    x = randn(6, 7, seed=5)
+    assert_close(mixture.log_prob(x), log_parts(mixture, C, x).logsumexp(1))
+    assert_close(mixture.posterior(x), log_parts(mixture, C, x).softmax(1))
+    n = 40_000
+    drawn = mixture.repeated(n).sample(torch.Generator().manual_seed(0))
+    error = mixture.std() / math.sqrt(n)
+    assert ((drawn.mean(0) - mixture.mean()[0]).abs() < 5 * error).all()
+    assert_close(drawn.std(0), mixture.std()[0], rtol=0.03, atol=0)
+
+
+def test_eq_low_rank_guess():
+    """The exact guess, by the gradient of the diffused density (Tweedie), t different in each row.
+
+    x_0_hat = (x_t + b^2 grad log q(x_t)) / a, with q written out by torch.
+    """
+    mixture, C = low_rank()
+    t, xt = torch.tensor([1, 40, 100]), randn(3, 7, seed=6).requires_grad_()
+    guess = LowRankOracle(mixture, schedule=SCHEDULE)(xt.detach(), t)
+    for row, step in enumerate(t.tolist()):
+        a, b = SCHEDULE.level(step)
+        there = LowRankMixture(
+            mixture.weights, a * mixture.means, mixture.axes, mixture.variances, mixture.stds
+        )
+        log_q = log_parts(there, a**2 * C, xt[row : row + 1], b2=b**2).logsumexp(1).sum()
+        (score,) = torch.autograd.grad(log_q, xt)
+        expected = (xt.detach()[row] + b**2 * score[row]) / a
+        assert_close(guess.x0_hat[row], expected, rtol=1e-7, atol=1e-7)
+        assert_close(a * guess.x0_hat[row] + b * guess.eps_hat[row], xt.detach()[row])
+
+
+@pytest.mark.parametrize("std", [0.0, 0.3])
+def test_eq_low_rank_seen(std):
+    """p(hidden | y) p(y) = p(hidden, y) at points, with the blocks of the covariance by torch."""
+    mixture, C = low_rank()
+    seen = torch.tensor([1, 1, 0, 1, 0, 0, 1], dtype=torch.bool)
+    y, hidden = randn(4, 4, seed=7), randn(4, 3, seed=8)
+    noisy = C + torch.diag_embed(seen.double() * std**2)
+    whole = torch.empty(4, 7, dtype=F64)
+    whole[:, seen], whole[:, ~seen] = y, hidden
+    joint = log_parts(mixture, noisy, whole).logsumexp(1)
+    alone = log_parts(mixture, noisy, y, rows=seen).logsumexp(1)
+    posterior = mixture.given_seen(seen, y, std)
+    assert_close(posterior.log_prob(hidden), joint - alone)
+    shares = log_parts(mixture, noisy, y, rows=seen).softmax(1)
+    assert_close(posterior.weights, shares)

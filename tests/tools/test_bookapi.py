@@ -21,7 +21,7 @@ ELSEWHERE = {
     "checkpoint.networks", "checkpoint.files", "checkpoint.cards",
     "metrics.features", "metrics.frechet", "metrics.protocol",
     "training.inputs", "training.stopping", "training.log", "training.estimate",
-    "training.model_card", "training.seeding",
+    "training.model_card", "training.seeding", "data.stored",
 }  # fmt: skip
 
 

@@ -6,11 +6,13 @@ import difflib
 import hashlib
 import os
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from torch import Generator
 
 from dmlib.book.chapters.catalog import EXERCISES
+from dmlib.book.chapters.clues import CLUES
 from dmlib.book.checks import state
 from dmlib.book.checks.judge import judge_function
 from dmlib.book.checks.judge_simple import judge_number, judge_open, judge_quiz
@@ -38,8 +40,9 @@ def check(
         record: whether a passed or tried exercise goes into the progress file.
 
     Returns:
-        The verdict; a notebook shows it. It never raises on a wrong answer, unless a grader asks
-        for it: nbgrader does, and whoever sets the environment variable DMLIB_STRICT_CHECKS=1.
+        The verdict; a notebook shows it, with a clue folded away if it is not "passed". It never
+        raises on a wrong answer, unless a grader asks for it: nbgrader does, and whoever sets the
+        environment variable DMLIB_STRICT_CHECKS=1.
 
     Raises:
         CheckFailed: the answer is not right, and a grader asks.
@@ -53,6 +56,8 @@ def check(
     verdict = judge(exercise, answer, seed=seed, seconds=seconds)
     if record and verdict.status != "not yet":
         state.record(verdict)
+    if not verdict.passed:
+        verdict = replace(verdict, clue=CLUES.get(exercise.id, ""))
     return verdict.require() if _graded() else verdict
 
 

@@ -50,6 +50,7 @@ class Verdict:
         trace: the student's own lines of a traceback, or "".
         how: one sentence on how the result differs, where no known mistake was recognised.
         failed_on: the hidden input on which it failed, in short, or "".
+        clue: more than the statement and less than the solution, or "": shown when asked for.
     """
 
     exercise: str
@@ -63,6 +64,7 @@ class Verdict:
     trace: str = ""
     how: str = ""
     failed_on: str = ""
+    clue: str = ""
 
     @property
     def passed(self) -> bool:
@@ -98,6 +100,8 @@ class Verdict:
                 lines.append(f"  {text}  {mark}".rstrip())
         if self.trace:
             lines.append(textwrap.indent(self.trace, "  "))
+        if self.clue:
+            lines.append("  Stuck? print(check(...).clue) gives a clue.")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -125,6 +129,11 @@ class Verdict:
                 f"color:inherit;border:1px solid currentColor'>{escape(self.trace)}</pre>"
             )
         parts.append(self.picture)
+        if self.clue:
+            parts.append(
+                "<details style='margin:.3em 0'><summary>Stuck? A clue</summary>"
+                f"{_paragraph(self.clue)}</details>"
+            )
         # Text keeps the page's own colour, so that it reads in the light and in the dark theme.
         return (
             f"<div role='status' style='border-left:.3em solid {colour};padding:.5em .8em;"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from html import escape
+
 import pytest
 import torch
 from right_answers import RIGHT
 
 from dmlib.book.chapters.catalog import CHAPTERS, EXERCISES
+from dmlib.book.chapters.clues import CLUES
+from dmlib.book.checks import check
 from dmlib.book.checks.engine import judge
 from dmlib.book.exercises.exercise import Function, Open, Quiz, argument_names
 
@@ -121,6 +126,28 @@ def test_mistake_names_are_unique_and_hints_are_sentences(exercise):
     for mistake in exercise.mistakes:
         assert mistake.hint.rstrip()[-1] in ".?", mistake.hint
         assert not mistake.name.endswith(".")
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=by_id)
+def test_a_wrong_answer_is_offered_a_clue_that_gives_nothing_away(exercise):
+    clue = CLUES[exercise.id]
+    assert clue.rstrip()[-1] in ".?"
+    assert 30 < len(clue) < 260
+    assert clue not in {mistake.hint for mistake in exercise.mistakes}
+    if isinstance(exercise, Quiz):
+        assert not re.search(rf"\b{exercise.reference}\b\*\*|answer is", clue)
+    verdict = check(exercise.id, [], seed=0, record=False)
+    assert verdict.clue == clue
+    assert "clue" in str(verdict)
+    assert f"<summary>Stuck? A clue</summary><p style='margin:.3em 0'>{escape(clue)}</p>" in (
+        verdict._repr_html_()
+    )
+    assert clue not in str(verdict)  # folded: who does not want it does not read it
+
+
+def test_there_is_no_clue_without_its_exercise_and_none_for_what_is_right():
+    assert set(CLUES) == set(EXERCISES)
+    assert "clue" not in str(check("ex-intro-1", "b", record=False))
 
 
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=by_id)
