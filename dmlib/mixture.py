@@ -267,15 +267,20 @@ class LowRankMixture:
         Source: conjugacy of Gaussians (Bishop 2006, eqs. 2.113 to 2.117); the book's equation
         eq-low-rank-guess.
         """
-        there = self.mixed(a, b)
-        off = flat[:, None] - there.means  # (N, K, D)
         s2, wide_s2 = self.stds**2, self.variances + self.stds[..., None] ** 2
-        rest = a * s2 / there.stds**2  # in all directions, (N, K)
-        along = a[..., None] * wide_s2 / (there.variances + there.stds[..., None] ** 2)
-        inner = torch.einsum("nkd,kdr->nkr", off, self.axes) * (along - rest[..., None])
-        x0_hat = self.means + rest[..., None] * off
-        x0_hat = x0_hat + torch.einsum("nkr,kdr->nkd", inner, self.axes)
-        return (there.posterior(flat)[..., None] * x0_hat).sum(1)
+        var, wide_var = a**2 * s2 + b**2, a[..., None] ** 2 * wide_s2 + b[..., None] ** 2
+        # x_t - a m_k is never written out for all k: its length and its part along the axes are
+        # enough, and both are products of matrices.
+        square = _square(flat, a, self.means)  # (N, K)
+        along = _along(flat, a, self.means, self.axes)  # (N, K, R)
+        fit = square / var - (along**2 * (1 / var[..., None] - 1 / wide_var)).sum(-1)
+        log_det = wide_var.log().sum(-1) + (flat.shape[1] - along.shape[-1]) * var.log()
+        share = (self.weights.log() - (fit + log_det) / 2).softmax(1)  # P(k | x_t)
+        rest = share * a * s2 / var
+        inner = share[..., None] * along * (a[..., None] * wide_s2 / wide_var)
+        inner = inner - rest[..., None] * along
+        x0_hat = rest.sum(1, keepdim=True) * flat + _weighted(share - a * rest, self.means)
+        return x0_hat + inner.flatten(1) @ self.axes.mT.flatten(0, 1)
 
     def given_seen(self, seen: Tensor, y: Tensor, std: float = 0.0) -> LowRankMixture:
         """The hidden values, given those that are seen (with noise): low rank again.
@@ -320,6 +325,26 @@ class LowRankMixture:
         rest = (x.shape[1] - along.shape[-1]) * s2.log()
         log_det = wide_s2.log().sum(-1) + rest + x.shape[1] * math.log(2 * math.pi)
         return self.weights.log() - (square + log_det) / 2
+
+
+def _square(x: Tensor, a: Tensor, means: Tensor) -> Tensor:
+    """||x - a m_k||^2 for x (N, D), a (N, 1), means (1 or N, K, D); (N, K)."""
+    if len(means) > 1:
+        return (x[:, None] - a[..., None] * means).square().sum(-1)
+    cross, m2 = x @ means[0].mT, means[0].square().sum(1)
+    return x.square().sum(1, keepdim=True) - 2 * a * cross + a**2 * m2
+
+
+def _along(x: Tensor, a: Tensor, means: Tensor, axes: Tensor) -> Tensor:
+    """V_k^T (x - a m_k), (N, K, R)."""
+    mine = torch.einsum("nkd,kdr->nkr", means, axes)
+    flat = axes.movedim(1, 0).flatten(1)  # (D, K R)
+    return (x @ flat).view(len(x), *axes.shape[::2]) - a[..., None] * mine
+
+
+def _weighted(share: Tensor, means: Tensor) -> Tensor:
+    """sum_k share_k m_k, (N, D)."""
+    return share @ means[0] if len(means) == 1 else (share[..., None] * means).sum(1)
 
 
 def _low_rank(weights: Tensor, means: Tensor, W: Tensor, stds: Tensor) -> LowRankMixture:

@@ -32,7 +32,7 @@ from dmlib.schedules import cosine_schedule
 from dmlib.steps import ddpm
 
 OUT = Path(__file__).parents[2] / "dmlib" / "assets" / "garment_fills.json"
-TRUTHS, FILLS, STEPS, SEEDS = 10, 16, 60, (0, 1, 2)
+TRUTHS, FILLS, STEPS, SEEDS = 10, 16, 50, (0, 1, 2)
 SEEN = torch.arange(784) < 14 * 28
 
 
