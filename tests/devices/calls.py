@@ -23,7 +23,7 @@ from torch import Tensor
 import dmlib
 from dmlib.applications.inverse import Measurement
 from dmlib.continuous import StraightPath, along
-from dmlib.data import ground_truth_mixture_2d
+from dmlib.data import draw_scenes, ground_truth_mixture_2d
 from dmlib.metrics.features import Features
 from dmlib.mixture import GaussianMixture
 from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v
@@ -121,6 +121,16 @@ def special(device: str) -> dict[str, Values]:
         "bound.variational_bound": {"denoiser": unconditional, "x0": plane, "discrete": False},
         "bound.bound_L0": {"x0": signed, "x1": signed, "x0_hat": signed},
         "mixture.given_measurement": {"A": torch.tensor([[1.0, 0.5]]), "y": torch.tensor([0.3])},
+        "data.captions.clear_relation": {"first": plane, "second": plane.flip(0)},
+        "data.captions.relation_holds": {"first": plane, "second": plane.flip(0)},
+        "data.captions.captions_of": {"scenes": draw_scenes(2, generator=torch.Generator())},
+        "data.scenes.place_of": {"centre": 16 + 4 * plane},
+        "data.scenes.shape_masks": {
+            "shape": torch.tensor([0, 3], device=device),
+            "centre": 16 + plane,
+            "radius": plane[:, 0].abs() + 3,
+            "tilt": 0.1 * plane[:, 1],
+        },
         "applications.inverse.slerp": {"x": plane, "y": plane + 1},
         "applications.inverse.around_the_guess": {"path": COSINE},
         "applications.inverse.invert": {"times": 3},
