@@ -11,6 +11,7 @@ from dmlib.book.chapters import (
     reverse,
     training,
     unet,
+    words,
 )
 from dmlib.book.exercises.exercise import Exercise
 
@@ -22,6 +23,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "words": words.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 
