@@ -7,6 +7,7 @@ from dmlib.book.chapters import (
     forward,
     introduction,
     kernel,
+    pixels,
     restore,
     reverse,
     training,
@@ -22,6 +23,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "pixels": pixels.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 
