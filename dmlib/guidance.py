@@ -34,19 +34,21 @@ def conditioned(denoiser: Any, y: Any) -> Denoiser:
     return Denoiser(denoiser.path, lambda xt, t: denoiser(xt, t, _for_batch(y, xt)))
 
 
-def guided(denoiser: Any, y: Any, *, guidance_scale: float) -> Denoiser:
+def guided(denoiser: Any, y: Any, *, guidance_scale: float, against: Any = None) -> Denoiser:
     """Classifier-free guidance: go further in the direction in which the condition points.
 
     eps_hat = eps_hat(x_t, none) + guidance_scale (eps_hat(x_t, y) - eps_hat(x_t, none)),
     and x0_hat alike. 0 asks for no condition at all, 1 for y as it is, more for y and less variety.
-    Source: Ho & Salimans 2022, eq. 6 (their w is guidance_scale - 1); the book's equation
-    eq-guidance.
+    With `against`, a negative prompt, that condition stands where "none" stands.
+    Source: Ho & Salimans 2022, eq. 6 (their w is guidance_scale - 1); the book's equations
+    eq-guidance and eq-negative-prompt.
 
     Args:
         denoiser: answers denoiser(xt, t, y) -> Guess, and without a condition for y = None.
         y: as for `conditioned`; not the null class, with which guidance would do nothing.
         guidance_scale: any finite number. Each step calls the network twice, but only once at
             0 and at 1.
+        against: as y, what to go away from; None for no condition.
 
     Returns:
         A denoiser, (xt, t) -> Guess.
@@ -56,12 +58,14 @@ def guided(denoiser: Any, y: Any, *, guidance_scale: float) -> Denoiser:
             call, y does not have xt's batch size.
     """
     check_condition(y, denoiser)
+    if against is not None:
+        check_condition(against, denoiser)
     w = check_real("guidance_scale", guidance_scale)
 
     def look(xt: Tensor, t: Any) -> Guess:
         if w == 1:
             return denoiser(xt, t, _for_batch(y, xt))
-        free = denoiser(xt, t, None)
+        free = denoiser(xt, t, None if against is None else _for_batch(against, xt))
         if w == 0:
             return free
         asked = denoiser(xt, t, _for_batch(y, xt))

@@ -19,10 +19,11 @@ from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
 from dmlib.checkpoint.files import make_folder, replace_whole
 from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.text_unet import TextUNet, TextUNetConfig
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
-Net = TypeVar("Net", UNet, MLP)
+Net = TypeVar("Net", UNet, MLP, TextUNet)
 
 
 class CheckpointError(ValueError):
@@ -212,7 +213,21 @@ def load_unet(path: Path | str) -> tuple[NetDenoiser, Card]:
     return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _denoiser(net: UNet, checkpoint: Checkpoint) -> NetDenoiser:
+def load_words(path: Path | str = ASSETS / "words_unet.safetensors") -> tuple[NetDenoiser, Card]:
+    """As `load_unet`, for a `TextUNet`, which hears captions; the one that comes with dmlib.
+
+    Args:
+        path: ends in .safetensors.
+    """
+    checkpoint = read(path)
+    try:
+        net = TextUNet(TextUNetConfig(**checkpoint.card["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the card describes no TextUNet ({error!r})") from None
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
+
+
+def _denoiser(net: UNet | TextUNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
     try:
         if predicts not in ("eps", "v"):

@@ -30,9 +30,10 @@ def check_accelerator(accelerator: Any) -> None:
         )
 
 
-def check_batch(batch: Any, *, num_classes: int | None) -> None:
+def check_batch(batch: Any, *, num_classes: int | None, null: int | Tensor | None = None) -> None:
     """Raise unless `batch` is (x0, y): (B, ...) floats, and (B,) int64 in 0..num_classes-1 or None.
 
+    Where the network's `null` is a caption, a tensor of tokens, y is (B, its length) int64.
     Values are looked at only where that is free: on the CPU.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -48,7 +49,11 @@ def check_batch(batch: Any, *, num_classes: int | None) -> None:
         raise ValueError(f"x0 must be floating point (images in [-1, 1]), got {x0.dtype}{fix}")
     if x0.ndim < 2 or not x0.numel():
         raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
-    if y is not None:
+    if y is not None and isinstance(null, Tensor):
+        if getattr(y, "dtype", None) != torch.int64 or y.shape != (len(x0), *null.shape):
+            shape = (len(x0), *null.shape)
+            raise ValueError(f"y must be an int64 tensor {shape} or None, got {_described(y)}")
+    elif y is not None:
         if num_classes is None:
             raise ValueError(
                 "batches hold labels, but net has no classes (num_classes is None); try: yield "

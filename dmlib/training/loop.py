@@ -115,7 +115,7 @@ class Training:
             if len(group) < self.config.accumulation:
                 break
             for batch in group:
-                check_batch(batch, num_classes=getattr(self.net, "num_classes", None))
+                check_batch(batch, num_classes=self.net.num_classes, null=self._null)
             rank = self.accelerator.process_index
             with seeded(seed_of(self.config.seed, self.step, "net", rank), self.device):
                 sums = self._gradients(group)
@@ -128,6 +128,11 @@ class Training:
                 numbers=numbers,
             )
         self.settle()
+
+    @property
+    def _null(self) -> int | Tensor | None:
+        """What the network hears where a condition is dropped; None if it knows no conditions."""
+        return getattr(self.net.net, "null", self.net.num_classes)
 
     def settle(self) -> None:
         """Look at the numbers of the last step, if nobody has.
@@ -183,9 +188,11 @@ class Training:
         """L_simple of each image, (B,), and what is minimised, (B,): the same, or that of v."""
         t, eps, dropped = draw
         if y is not None:
-            y = to_device(y, self.device).masked_fill(
-                dropped, self.net.num_classes
-            )  # the null class
+            y, null = to_device(y, self.device), self._null
+            if isinstance(null, Tensor):  # a caption
+                y = torch.where(dropped[:, None], null, y)
+            else:  # a class
+                y = y.masked_fill(dropped, null)
         xt = q_sample(x0, t, eps, schedule=self.schedule)
         if xt.ndim == 4:
             xt = xt.contiguous(memory_format=self.layout)

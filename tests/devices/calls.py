@@ -23,10 +23,11 @@ from torch import Tensor
 import dmlib
 from dmlib.applications.inverse import Measurement
 from dmlib.continuous import StraightPath, along
-from dmlib.data import draw_scenes, ground_truth_mixture_2d
+from dmlib.data import draw_scenes, ground_truth_mixture_2d, tokenize
 from dmlib.metrics.features import Features
 from dmlib.mixture import GaussianMixture
 from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.text_unet import TextUNet, TextUNetConfig
 from dmlib.oracle import FiniteOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from dmlib.steps import ddim
@@ -131,6 +132,7 @@ def special(device: str) -> dict[str, Values]:
             "radius": plane[:, 0].abs() + 3,
             "tilt": 0.1 * plane[:, 1],
         },
+        **words(device),
         "applications.inverse.slerp": {"x": plane, "y": plane + 1},
         "applications.inverse.around_the_guess": {"path": COSINE},
         "applications.inverse.invert": {"times": 3},
@@ -139,6 +141,31 @@ def special(device: str) -> dict[str, Values]:
         "sampling.generate": {"times": 3},
         "bound.bound_Lt": {"t": torch.tensor([2, 7, 30, 50], device=device)},
         "bound.log_bin_mass": {"level": grey(device)[:1, None].float()},
+    }
+
+
+def words(device: str) -> dict[str, Values]:
+    """For pictures from words."""
+    scenes = draw_scenes(2, generator=torch.Generator().manual_seed(4))
+    torch.default_generator.manual_seed(1)
+    net = TextUNet(TextUNetConfig(widths=(8, 16), text_layers=1)).eval().to(device)
+    texts = ["a red circle", "two blue squares"]
+    own = {"xt": scenes.images.to(device), "t": 30, "y": tokenize(texts).to(device)}
+    x = torch.rand(2, 3, 8, generator=torch.Generator().manual_seed(5)).to(device)
+    return {
+        "applications.text_to_image.say": {
+            "denoiser": predicts_v(net, COSINE),
+            "texts": texts,
+            "times": 2,
+        },
+        "applications.text_to_image.word_maps": {**own, "net": net},
+        "applications.text_to_image.overlap_with_mask": {
+            "word_map": x[:, None, 0].expand(2, 8, 8),
+            "mask": scenes.masks[:, 0].to(device),
+        },
+        "metrics.scenes.find_objects": {"images": own["xt"]},
+        "metrics.scenes.judge_captions": {"images": own["xt"], "texts": texts},
+        "models.attention.split_heads": {"x": x, "heads": 2},
     }
 
 

@@ -12,6 +12,7 @@ from dmlib.book.chapters import (
     reverse,
     training,
     unet,
+    words,
 )
 from dmlib.book.exercises.exercise import Exercise
 
@@ -23,6 +24,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "words": words.EXERCISES,
     "pixels": pixels.EXERCISES,
     "continuous": continuous.EXERCISES,
 }

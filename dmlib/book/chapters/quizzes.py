@@ -11,6 +11,7 @@ from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
 from dmlib.book.chapters.training import quiz as training
 from dmlib.book.chapters.unet import quiz as unet
+from dmlib.book.chapters.words import quiz as words
 from dmlib.book.exercises.question import Question
 
 # In the order of the book; the names are those of the exercises' chapters.
@@ -22,6 +23,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
     "restore": restore.QUESTIONS,
+    "words": words.QUESTIONS,
     "pixels": pixels.QUESTIONS,
     "continuous": continuous.QUESTIONS,
 }
@@ -33,6 +35,7 @@ TITLES: dict[str, str] = {
     "unet": "U-Net",
     "training": "Training",
     "restore": "Change, fill, restore",
+    "words": "From words to pictures",
     "pixels": "Which pixel is what",
     "continuous": "One process, three views",
 }

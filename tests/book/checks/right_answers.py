@@ -536,6 +536,65 @@ def restore_8(x0: Tensor, y: float, std: float, n: int, generator: Generator) ->
     return kept.repeat(-(-n // len(kept)), 1)[:n]
 
 
+def words_1() -> float:
+    return 1 / (1 + math.exp(-1.0) + math.exp(-1.5))  # scores 1.5, 0.5 and 0 after the division
+
+
+def words_3(D: int, sq: float, sk: float) -> tuple[float, float]:
+    variance = sum((sq * sk) ** 2 for _ in range(D))
+    return variance, variance**-0.5
+
+
+def words_4(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    powers = torch.exp(torch.einsum("bmd,bnd->bmn", q, k) * q.shape[2] ** -0.5)
+    return torch.einsum("bmn,bne->bme", powers, v) / powers.sum(2)[..., None]
+
+
+def words_5(scores: Tensor, tokens: Tensor) -> Tensor:
+    powers = torch.exp(scores) * tokens.ne(0).unsqueeze(1)
+    return powers / powers.sum(2, keepdim=True)
+
+
+def words_6(tokens: Tensor, u: Tensor, p: float) -> Tensor:
+    out = tokens.clone()
+    out[u < p, 1:] = 0  # the start stays
+    return out
+
+
+def words_7(eps_none: Tensor, eps_told: Tensor, w: float) -> tuple[Tensor, float]:
+    return eps_none + w * (eps_told - eps_none), -(w - 1)
+
+
+def words_8(eps_told: Tensor, eps_against: Tensor, w: float) -> Tensor:
+    return w * eps_told - (w - 1) * eps_against
+
+
+def words_9(word_map: Tensor, mask: Tensor) -> Tensor:
+    low, high = word_map.aminmax()
+    bright = 2 * word_map > low + high
+    both = torch.logical_and(bright, mask).sum()
+    return both / (bright.sum() + mask.sum() - both)
+
+
+def words_10(images: Tensor) -> list[int]:
+    # Flood each object from its first pixel, and take it away.
+    counts = []
+    for picture in images:
+        off = picture - picture.flatten(1).median(1).values[:, None, None]
+        left = {tuple(p) for p in (off.square().sum(0) > 0.2).nonzero().tolist()}
+        count = 0
+        while left:
+            count, wave = count + 1, [left.pop()]
+            while wave:
+                y, x = wave.pop()
+                for near in ((y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)):
+                    if near in left:
+                        left.remove(near)
+                        wave.append(near)
+        counts.append(count)
+    return counts
+
+
 def pixels_1() -> float:
     ground = 880 / (900 + 30)  # truly ground, and others that were called so
     circle = 30 / (60 + 12)
@@ -644,6 +703,15 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "ex-restore-6": restore_6,
     "ex-restore-7": restore_7,
     "ex-restore-8": restore_8,
+    "ex-words-1": words_1,
+    "ex-words-3": words_3,
+    "ex-words-4": words_4,
+    "ex-words-5": words_5,
+    "ex-words-6": words_6,
+    "ex-words-7": words_7,
+    "ex-words-8": words_8,
+    "ex-words-9": words_9,
+    "ex-words-10": words_10,
     "ex-training-2": training_2,
     "ex-training-4": training_4,
     "ex-training-8": training_8,

@@ -1,0 +1,108 @@
+"""Train the network that draws scenes from captions, for a given time on one core.
+
+    python tools/make/train_words.py train --minutes 75    weights into runs/words
+    python tools/make/train_words.py ship                  8 bits and card into dmlib/assets
+
+Every scene is drawn anew, so none is seen twice; the pairs of HELD_OUT are never drawn. The
+learning rate falls along a cosine whose end is the planned time: every 50 steps the number of
+steps in all is guessed again from the speed so far. The card says how many there were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dmlib import checkpoint
+from dmlib.data import captions_of, draw_scenes, seen_pairs, tokenize
+from dmlib.models import predicts_v
+from dmlib.models.text_unet import TextUNet, TextUNetConfig
+from dmlib.schedules import cosine_schedule
+from dmlib.training.config import TrainConfig
+from dmlib.training.loop import Training
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNS = ROOT / "runs" / "words"
+NET = TextUNetConfig()
+T, BATCH, SEED = 1000, 32, 0
+KEEP_SECONDS, GUESS_EVERY = 240, 50
+CONFIG = TrainConfig(
+    steps=25_000,
+    learning_rate=1.2e-3,
+    warmup=300,
+    ema_decay=0.9995,
+    label_dropout=0.12,
+    precision="bfloat16",
+    weighting="v",
+    seed=SEED,
+)
+
+
+def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    """Fresh scenes with their captions as tokens, for ever."""
+    generator = torch.Generator().manual_seed(SEED)
+    while True:
+        scenes = draw_scenes(1024, generator=generator, pairs=seen_pairs())
+        tokens = tokenize(captions_of(scenes, generator=generator))
+        yield from zip(scenes.images.split(BATCH), tokens.split(BATCH), strict=True)
+
+
+def keep(training: Training, seconds: float, losses: list[float]) -> None:
+    card = {
+        "step": training.step,
+        "seconds": round(seconds),
+        "cpu_seconds": round(time.process_time()),
+        "config": asdict(NET),
+        "train": asdict(training.config),
+        "batch": BATCH,
+        "losses": [round(x, 5) for x in losses],
+    }
+    tensors = {k: v.contiguous() for k, v in training.ema.net.net.state_dict().items()}
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for name in (f"step_{training.step:06d}", "last"):
+        checkpoint.write(RUNS / f"{name}.safetensors", tensors, card)
+
+
+def train(minutes: float) -> None:
+    """Train until the time is over; the averaged weights are kept every few minutes."""
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    training = Training(predicts_v(TextUNet(NET), cosine_schedule(T)), config=CONFIG)
+    begin = kept = time.monotonic()
+    end, seen, losses = begin + 60 * minutes, 0.0, []
+    for record in training.run(batches()):
+        seen += record.loss / GUESS_EVERY
+        now = time.monotonic()
+        if record.step % GUESS_EVERY:
+            continue
+        losses, seen = [*losses, seen], 0.0
+        left = max(1, int((end - now) * record.step / (now - begin)))
+        training.config = replace(training.config, steps=record.step + left)
+        rate = record.step * BATCH / (now - begin)
+        print(
+            f"step {record.step} of {training.config.steps}  loss {losses[-1]:.4f}  "
+            f"lr {record.learning_rate:.2e}  {rate:.0f} scenes/s  {now - begin:.0f} s",
+            flush=True,
+        )
+        if now - kept > KEEP_SECONDS:
+            keep(training, now - begin, losses)
+            kept = now
+    keep(training, time.monotonic() - begin, losses)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["train"])
+    parser.add_argument("--minutes", type=float, default=75)
+    given = parser.parse_args()
+    train(given.minutes)
+
+
+if __name__ == "__main__":
+    main()
