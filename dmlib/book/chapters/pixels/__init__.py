@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dmlib.book.chapters.pixels.build import LISTEN, NORMALISE, SCORE, SPREAD
+from dmlib.book.chapters.pixels.build import LISTEN, SCORE
 from dmlib.book.chapters.pixels.derive import OVERLAPS
+from dmlib.book.chapters.pixels.features import NORMALISE, SPREAD
 from dmlib.book.chapters.pixels.open import FEW
 from dmlib.book.chapters.pixels.understand import TABLE, WHICH_T
 from dmlib.book.exercises.exercise import Exercise
