@@ -143,7 +143,7 @@ class Verdict:
 
     Args:
         asked: how many values the caption gives of each of ATTRIBUTES.
-        right: how many of these the picture has.
+        right: how many of these the picture has; of a shape that is not clean, the nearest counts.
         count: whether there are as many objects as asked.
         clean: whether every object is a clean shape.
         relation: whether the relation holds; None if none was asked.
@@ -196,8 +196,7 @@ def _verdict(
         hits = [0, 0, 0, 0]
         for want, k in zip(wanted, way, strict=True):
             for i, value in enumerate(want):
-                clean = k is not None and (i > 0 or overlap[k] >= CLEAN)
-                hits[i] += value is not None and clean and values[k][i] == value
+                hits[i] += value is not None and k is not None and values[k][i] == value
         holds = None
         if asked.relation is not None:
             holds = None not in way and relation[way[0]][way[1]] == asked.relation

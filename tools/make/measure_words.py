@@ -27,6 +27,7 @@ from torch import Generator, Tensor
 from dmlib import checkpoint
 from dmlib.applications.text_to_image import overlap_with_mask, say, word_maps
 from dmlib.assets import ASSETS
+from dmlib.book.said import record
 from dmlib.data import captions_of, draw_scenes, seen_pairs, tokenize
 from dmlib.data.captions import WORDS
 from dmlib.data.scenes import COLOURS, HELD_OUT, SHAPES, Scenes
@@ -52,7 +53,8 @@ def wilson(hits: int, n: int) -> list[float]:
     z, p = 1.96, hits / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return [
-        round(max(0.0, x / (1 + z * z / n)), 4) for x in (p * (1 + z * z / n), middle - half, middle + half)
+        round(max(0.0, x / (1 + z * z / n)), 4)
+        for x in (p * (1 + z * z / n), middle - half, middle + half)
     ]
 
 
@@ -71,6 +73,7 @@ def tally(verdicts: list[Verdict]) -> dict[str, Any]:
     n = len(verdicts)
     found: dict[str, Any] = {"n": n, "all": wilson(sum(v.all_right for v in verdicts), n)}
     found["count"] = wilson(sum(v.count for v in verdicts), n)
+    found["clean"] = wilson(sum(v.clean for v in verdicts), n)
     right, asked = (
         torch.tensor([getattr(v, w) for v in verdicts]).sum(0) for w in ("right", "asked")
     )
@@ -224,7 +227,7 @@ def measure(net: NetDenoiser, share: float) -> tuple[dict[str, Any], dict[str, n
         kept[f"wrong, {name}"] = (images[wrong], [texts[i] for i in wrong])
     found["maps"] = looked_at(net, int(300 * share))
     found["quality"] = quality(made, n)
-    arrays = {}
+    arrays = record(net)
     for name, (images, texts) in kept.items():
         arrays[f"{name}, images"] = grey_levels(images)
         arrays[f"{name}, texts"] = np.array(texts)

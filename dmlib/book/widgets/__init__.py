@@ -10,6 +10,7 @@ from dmlib.book.widgets.reverse_player import ReversePlayer
 from dmlib.book.widgets.reverse_posterior import ReversePosterior
 from dmlib.book.widgets.run_player import RunPlayer
 from dmlib.book.widgets.sampler import Sampler
+from dmlib.book.widgets.say_it import SayIt
 from dmlib.book.widgets.schedule_explorer import ScheduleExplorer
 from dmlib.book.widgets.three_views import ThreeViews
 from dmlib.book.widgets.unet_explorer import UNetExplorer
@@ -26,6 +27,7 @@ __all__ = [
     "ReversePosterior",
     "RunPlayer",
     "Sampler",
+    "SayIt",
     "ScheduleExplorer",
     "ThreeViews",
     "UNetExplorer",
