@@ -50,7 +50,7 @@ RECORDED = (
 SCALES = (1, 2, 4)
 STEPS, MOMENTS = 20, (0, 4, 9, 20)  # of the walk; those that are shown
 BLOCK = "middle.reading"  # whose word maps are shown: the sharpest of the four
-COLOURS = 16  # of a recorded sheet
+COLOURS = 16  # of a recorded moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +107,25 @@ def _own_scale(maps: Tensor) -> Tensor:
 
 
 def record(net: NetDenoiser) -> dict[str, NDArray[np.uint8]]:
-    """The walks of RECORDED at SCALES, packed small: 16 colours each, two values a byte."""
+    """The walks of RECORDED at SCALES, packed small: 16 colours a moment, two values a byte."""
     packed: dict[str, NDArray[np.uint8]] = {}
     for i, text in enumerate(RECORDED):
         for scale in SCALES:
             walk = walk_of(net, text, scale=scale)
-            pixels = walk.x0_hat.transpose(0, 1, 3, 4, 2).reshape(-1, 32, 3)
-            sheet = Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE)
-            palette = np.array(sheet.getpalette()[: 3 * COLOURS], np.uint8)
-            packed[f"walk {i} {scale}, palette"] = np.pad(palette, (0, 48 - len(palette)))
-            packed[f"walk {i} {scale}, pixels"] = _halved(np.asarray(sheet))
+            sheets = [_few_colours(guess) for guess in walk.x0_hat]
+            palette, pixels = (np.concatenate(part) for part in zip(*sheets, strict=True))
+            packed[f"walk {i} {scale}, palette"] = palette
+            packed[f"walk {i} {scale}, pixels"] = _halved(pixels)
             packed[f"walk {i} {scale}, maps"] = _halved(walk.maps)
     return packed
+
+
+def _few_colours(guess: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pictures (4, 3, 32, 32) as a palette (48,) and an index in it for each pixel."""
+    sheet = Image.fromarray(guess.transpose(0, 2, 3, 1).reshape(-1, 32, 3))
+    sheet = sheet.quantize(COLOURS, dither=Image.Dither.NONE, kmeans=2)
+    palette = np.array(sheet.getpalette()[: 3 * COLOURS], np.uint8)
+    return np.pad(palette, (0, 3 * COLOURS - len(palette))), np.asarray(sheet)
 
 
 def _halved(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -127,6 +134,6 @@ def _halved(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def recorded(i: int, scale: int) -> tuple[NDArray[np.uint8], ...]:
-    """Palette (48,), pixels and maps of a recorded walk, as `record` packed them."""
+    """Palettes (4 x 48,), pixels and maps of a recorded walk, as `record` packed them."""
     with np.load(ASSETS / "words_run.npz", allow_pickle=False) as run:
         return tuple(run[f"walk {i} {scale}, {part}"] for part in ("palette", "pixels", "maps"))

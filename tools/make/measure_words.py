@@ -244,6 +244,7 @@ def main() -> None:
     half = {name: x.half() for name, x in trained.tensors.items()}
     net.load_state_dict({name: x.float() for name, x in half.items()})  # what is shipped
     denoiser = predicts_v(net.eval().requires_grad_(False), cosine_schedule(1000))
+    before = trained.card.get("before", [])
     begin = time.process_time()
     found, arrays = measure(denoiser, share)
     revision = subprocess.run(
@@ -260,12 +261,16 @@ def main() -> None:
         "T": 1000,
         "parameters": sum(p.numel() for p in net.parameters()),
         "held_out": [[SHAPES[s], COLOURS[c]] for s, c in HELD_OUT],
+        "scenes_seen": sum(part["step"] * part["batch"] for part in (*before, trained.card)),
+        "seconds": sum(part["seconds"] for part in (*before, trained.card)),
+        "cpu_seconds": sum(part["cpu_seconds"] for part in (*before, trained.card)),
         "trained": {
             k: trained.card[k] for k in ("step", "seconds", "cpu_seconds", "batch", "train")
         },
-        "losses": trained.card["losses"],
-        "command": "python tools/make/train_words.py train --minutes 79, then "
-        "python tools/make/measure_words.py",
+        "losses": [x for part in (*before, trained.card) for x in part["losses"]],
+        "before": [{k: v for k, v in part.items() if k != "losses"} for part in before],
+        "command": "python tools/make/train_words.py --minutes 79; then, for each entry of before, "
+        "again with --go-on; then python tools/make/measure_words.py",
         "device": f"one core of {platform.machine()} with AVX-512 BF16, shared with other work",
         "torch": torch.__version__,
         "revision": revision.stdout.strip(),

@@ -1,7 +1,8 @@
 """Train the network that draws scenes from captions, for a given time on one core.
 
-    python tools/make/train_words.py train --minutes 75    weights into runs/words
-    python tools/make/train_words.py ship                  8 bits and card into dmlib/assets
+    python tools/make/train_words.py --minutes 79             weights into runs/words
+    python tools/make/train_words.py --minutes 120 --go-on    on from there, as long again
+    python tools/make/measure_words.py                        figures, card and weights to ship
 
 Every scene is drawn anew, so none is seen twice; the pairs of HELD_OUT are never drawn. The
 learning rate falls along a cosine whose end is the planned time: every 50 steps the number of
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "words"
 NET = TextUNetConfig()
 T, BATCH, SEED = 1000, 32, 0
+TOLD = ("step", "seconds", "cpu_seconds", "batch", "train", "losses")
 KEEP_SECONDS, GUESS_EVERY = 240, 50
 CONFIG = TrainConfig(
     steps=25_000,
@@ -44,16 +46,17 @@ CONFIG = TrainConfig(
 )
 
 
-def batches() -> Iterator[tuple[Tensor, Tensor]]:
+def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Fresh scenes with their captions as tokens, for ever."""
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     while True:
         scenes = draw_scenes(1024, generator=generator, pairs=seen_pairs())
         tokens = tokenize(captions_of(scenes, generator=generator))
         yield from zip(scenes.images.split(BATCH), tokens.split(BATCH), strict=True)
 
 
-def keep(training: Training, seconds: float, losses: list[float]) -> None:
+def keep(training: Training, seconds: float, losses: list[float], before: list[dict]) -> None:
+    """Write the averaged weights and a card; `before` tells of the trainings before this one."""
     card = {
         "step": training.step,
         "seconds": round(seconds),
@@ -62,6 +65,7 @@ def keep(training: Training, seconds: float, losses: list[float]) -> None:
         "train": asdict(training.config),
         "batch": BATCH,
         "losses": [round(x, 5) for x in losses],
+        "before": before,
     }
     tensors = {k: v.contiguous() for k, v in training.ema.net.net.state_dict().items()}
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -69,14 +73,23 @@ def keep(training: Training, seconds: float, losses: list[float]) -> None:
         checkpoint.write(RUNS / f"{name}.safetensors", tensors, card)
 
 
-def train(minutes: float) -> None:
-    """Train until the time is over; the averaged weights are kept every few minutes."""
+def train(minutes: float, *, go_on: bool) -> None:
+    """Train until the time is over; the averaged weights are kept every few minutes.
+
+    With `go_on` it begins with the averaged weights that were kept, other scenes and a fresh Adam.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    training = Training(predicts_v(TextUNet(NET), cosine_schedule(T)), config=CONFIG)
+    net, before, config = TextUNet(NET), [], CONFIG
+    if go_on:
+        found = checkpoint.read(RUNS / "last.safetensors")
+        net.load_state_dict(found.tensors)
+        before = [*found.card.get("before", []), {k: found.card[k] for k in TOLD}]
+        config = replace(CONFIG, seed=SEED + len(before))
+    training = Training(predicts_v(net, cosine_schedule(T)), config=config)
     begin = kept = time.monotonic()
     end, seen, losses = begin + 60 * minutes, 0.0, []
-    for record in training.run(batches()):
+    for record in training.run(batches(config.seed)):
         seen += record.loss / GUESS_EVERY
         now = time.monotonic()
         if record.step % GUESS_EVERY:
@@ -91,17 +104,17 @@ def train(minutes: float) -> None:
             flush=True,
         )
         if now - kept > KEEP_SECONDS:
-            keep(training, now - begin, losses)
+            keep(training, now - begin, losses, before)
             kept = now
-    keep(training, time.monotonic() - begin, losses)
+    keep(training, time.monotonic() - begin, losses, before)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["train"])
-    parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--minutes", type=float, default=79)
+    parser.add_argument("--go-on", action="store_true")
     given = parser.parse_args()
-    train(given.minutes)
+    train(given.minutes, go_on=given.go_on)
 
 
 if __name__ == "__main__":

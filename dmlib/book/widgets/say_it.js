@@ -42,10 +42,13 @@ function recordings(data) {
     const length = (moments * 4 * n * MAP * MAP) / 2;
     data.scales.forEach((scale, j) => {
       const k = i * data.scales.length + j;
-      const palette = palettes.subarray(48 * k, 48 * (k + 1));
+      const palette = palettes.subarray(48 * moments * k, 48 * moments * (k + 1));
       const index = widened(pixels.subarray(k * size, (k + 1) * size));
       const colours = new Uint8Array(3 * index.length);
-      index.forEach((c, p) => colours.set(palette.subarray(3 * c, 3 * c + 3), 3 * p));
+      index.forEach((c, p) => {
+        const from = 48 * Math.floor(p / (4 * SIDE * SIDE)) + 3 * c; // each moment has its own
+        colours.set(palette.subarray(from, from + 3), 3 * p);
+      });
       const levels = widened(maps.subarray(at, at + length));
       walks[`${text}|${scale}`] = { t: data.t, colours, levels, n, kind: "recorded" };
       at += length;
@@ -263,6 +266,7 @@ function render({ model: source, el }) {
       go.disabled = asking || !tokensOf(text, data);
       buttons(text);
       if (verdict.textContent !== sentence()) verdict.textContent = sentence();
+      verdict.hidden = !sentence();
     };
     const numbers = () => {
       const walk = walkNow();

@@ -91,7 +91,8 @@ class SayIt(InteractiveFigure):
             raise ValueError(f"text must be one of RECORDED, got {self.text!r}")
         palette, pixels, _ = recorded(RECORDED.index(self.text), self.guidance_scale)
         index = np.stack([pixels >> 4, pixels & 15], 1).reshape(len(MOMENTS), 4, 32, 32)
-        return palette.reshape(16, 3)[index]
+        palettes = palette.reshape(len(MOMENTS), 16, 3)
+        return np.stack([colours[i] for colours, i in zip(palettes, index, strict=True)])
 
     def maps(self) -> np.ndarray:
         """The recorded maps of the present text and guidance, (4 moments, 4, words, 8, 8) 0..15."""

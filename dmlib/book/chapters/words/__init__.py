@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dmlib.book.chapters.words.build import ATTEND, DROP, MASK, NEGATIVE, OVERLAP
+from dmlib.book.chapters.words.build import ATTEND, DROP, MASK, NEGATIVE
 from dmlib.book.chapters.words.derive import PULL, SCALE
+from dmlib.book.chapters.words.maps import OVERLAP
 from dmlib.book.chapters.words.open import COUNT
 from dmlib.book.chapters.words.understand import AXIS, WEIGHT
 from dmlib.book.exercises.exercise import Exercise
