@@ -50,7 +50,10 @@ def test_card_vouches_for_the_recording():
         np.testing.assert_allclose(of["mean"], scores.mean(1), atol=1e-4)
         np.testing.assert_allclose(of["std"], scores.std(1, ddof=1), atol=1e-4)
     chosen = arrays["t"].tolist().index(card["chosen"]["t"])
-    assert chosen == arrays["together"].mean(1).argmax()
+    rows = [(b,) for b in BLOCKS] + [BLOCKS]
+    table = np.concatenate([arrays["blocks"], arrays["together"][:, None]], 1).mean(2)
+    best = np.unravel_index(table.argmax(), table.shape)
+    assert (chosen, rows[best[1]]) == (best[0], tuple(card["chosen"]["blocks"]))
     np.testing.assert_array_equal(arrays["over_t"][chosen], arrays["methods"][0])
     for i, (name, gap) in enumerate(card["gaps"].items()):
         assert name == list(card["methods"])[i + 1]
