@@ -49,7 +49,7 @@ RECORDED = (
 )
 SCALES = (1, 2, 4)
 STEPS, MOMENTS = 20, (0, 4, 9, 20)  # of the walk; those that are shown
-BLOCK = "middle.reading"  # whose word maps are shown: the sharpest of the four
+BLOCK = "middle.reading"  # whose word maps are shown: it looks for colours and for shapes
 COLOURS = 16  # of a recorded moment
 
 
