@@ -73,7 +73,7 @@ def test_shown_scenes_are_drawn_again_from_their_seed():
 def test_numbers_are_those_of_the_recording():
     arrays, card = recorded()
     widget = LabelBudget(budget=4, time=1)
-    np.testing.assert_array_equal(widget.predicted(), arrays["shown"][1, 4])
+    np.testing.assert_array_equal(widget.called(), arrays["shown"][1, 4])
     assert widget.wrong() == [
         int((a != b).sum()) for a, b in zip(arrays["shown"][1, 4], arrays["true"], strict=True)
     ]

@@ -41,7 +41,7 @@ def test_masks_and_scores_are_those_of_the_recording(show):
             shown.set(budget=budget, time=time)
             numbers = shown.numbers()
             np.testing.assert_array_equal(
-                np.array(numbers["called"]), widget.predicted().reshape(len(numbers["called"]), -1)
+                np.array(numbers["called"]), widget.called().reshape(len(numbers["called"]), -1)
             )
             assert numbers["wrong"] == widget.wrong()
             assert (numbers["t"], numbers["labels"]) == (widget.times[time], widget.labels[budget])
@@ -55,7 +55,7 @@ def test_pictures_and_curve_show_the_numbers(show):
     assert canvases.count() == 3 * len(widget.wrong())
     called = shown.pixels(canvases.nth(2 * len(widget.wrong())))
     reds = np.array([int(c[1:3], 16) for c in widget._data["colours"]])
-    np.testing.assert_array_equal(called, reds[widget.predicted()[0]])
+    np.testing.assert_array_equal(called, reds[widget.called()[0]])
     scene = shown.pixels(canvases.nth(0)).astype(int)
     assert np.abs(scene - widget._images[0, 0]).max() <= 1
     (plot,) = shown.drawn()
@@ -88,7 +88,9 @@ def test_slider_moves_by_mouse_and_keyboard_and_the_picture_follows(show, key, l
 
 @pytest.mark.parametrize(("key", "label"), SLIDERS)
 def test_slider_moves_by_touch(show, key, label):
-    shown = show(LabelBudget(time=3), has_touch=True, viewport={"width": 390, "height": 844})
+    shown = show(
+        LabelBudget(budget=3, time=3), has_touch=True, viewport={"width": 390, "height": 844}
+    )
     any_widget.slider_moves_by_touch(shown, key, label, to=0.05)
 
 

@@ -189,7 +189,7 @@ function render({ model, el }) {
 const LAYOUT = `
 .lb-controls { display:grid; gap:calc(.2*var(--r)) calc(1.4*var(--r)); }
 .lb-main { display:grid; gap:calc(1*var(--r)) calc(1.4*var(--r)); align-items:center; } .lb-main > * { min-width:0; }
-.lb-grid { display:grid; grid-template-columns:calc(3.4*var(--r)) repeat(var(--n),minmax(0,1fr)); gap:calc(.35*var(--r)); align-items:center; }
+.lb-grid { display:grid; grid-template-columns:calc(3.4*var(--r)) repeat(var(--n),minmax(0,1fr)); gap:calc(.35*var(--r)); align-items:start; }
 .dmw .lb-cell { margin:0 !important; padding:0 !important; text-align:center; } .lb-cell .dmw-pixels { border-radius:5px; }
 .dmw .lb-cell figcaption { margin:0 !important; font-weight:400 !important; color:var(--soft) !important; font-family:inherit !important; font-size:calc(.8*var(--r)) !important; }
 .lb-left { display:grid; gap:calc(.5*var(--r)); } .lb-key { outline:1px solid var(--line); }

@@ -68,13 +68,13 @@ class LabelBudget(InteractiveFigure):
             raise traitlets.TraitError(f"{name} must be in 0..{most}, got {value}")
         return value
 
-    def predicted(self) -> NDArray[np.uint8]:
+    def called(self) -> NDArray[np.uint8]:
         """The class that each pixel of the shown scenes is called, (scenes, H, W)."""
         return self._shown[self.time, self.budget]
 
     def wrong(self) -> list[int]:
         """How many pixels of each shown scene are called what they are not."""
-        return (self.predicted() != self._true).sum((1, 2)).tolist()
+        return (self.called() != self._true).sum((1, 2)).tolist()
 
     def score(self) -> tuple[float, float]:
         """mIoU of all test scenes at this budget and time: mean and spread over the pools."""
@@ -84,7 +84,7 @@ class LabelBudget(InteractiveFigure):
     def _picture(self, figure: Figure) -> None:
         grid = figure.add_gridspec(3, 7)
         colours = ListedColormap(COLOURS)
-        rows = (self._images.transpose(0, 2, 3, 1), self._true, self.predicted())
+        rows = (self._images.transpose(0, 2, 3, 1), self._true, self.called())
         for i, (pictures, name) in enumerate(zip(rows, ("scene", "true", "called"), strict=True)):
             for j, shown in enumerate(pictures):
                 axes = figure.add_subplot(grid[i, j])
