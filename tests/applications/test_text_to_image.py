@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +85,13 @@ def test_maps_leave_the_network_as_it_was(shipped):
     assert len(maps) == 4
     assert torch.equal(before, net(xt, 300, y))
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_the_recordings_are_those_of_their_card_and_of_the_shipped_weights(shipped):
+    run = json.loads((ASSETS / "words_run.json").read_text("utf-8"))
+    data = (ASSETS / "words_run.npz").read_bytes()
+    assert run["sha256"] == hashlib.sha256(data).hexdigest()
+    assert run["weights_sha256"] == shipped[1]["sha256"]
 
 
 def test_recorded_failures_are_failures():

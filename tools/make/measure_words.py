@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import math
 import platform
@@ -234,6 +235,27 @@ def measure(net: NetDenoiser, share: float) -> tuple[dict[str, Any], dict[str, n
     return found, arrays
 
 
+def write_run_card(card: dict[str, Any]) -> None:
+    """The card of the recordings: what they are, of which weights, and their hash."""
+    data = (ASSETS / "words_run.npz").read_bytes()
+    weights = json.loads((ASSETS / "words_unet.json").read_text(encoding="utf-8"))
+    run = {
+        "what": "recorded walks of the network words_unet for the figure Say it, and the first "
+        "pictures of four kinds of captions that the judge called wrong, with their captions",
+        "licence": card["licence"],
+        "data": card["data"],
+        "command": "python tools/make/measure_words.py",
+        "seeds": {"walks": 1, "captions and noise": 1000 * SEED},
+        "device": card["device"],
+        "torch": card["torch"],
+        "date": card["date"],
+        "weights_sha256": weights["sha256"],
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+    }
+    (ASSETS / "words_run.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--share", type=float, default=1.0)
@@ -283,6 +305,7 @@ def main() -> None:
     }
     checkpoint.write(ASSETS / "words_unet.safetensors", half, card)
     np.savez_compressed(ASSETS / "words_run.npz", **arrays)
+    write_run_card(card)
     print(json.dumps(found["quality"]), time.process_time() - begin)
 
 
