@@ -136,6 +136,7 @@ def special(device: str) -> dict[str, Values]:
         "applications.inverse.slerp": {"x": plane, "y": plane + 1},
         "applications.inverse.around_the_guess": {"path": COSINE},
         "applications.inverse.invert": {"times": 3},
+        **pixels(device),
         "sampling.sample": {"times": 3},
         "sampling.generate": {"times": 3},
         "bound.bound_Lt": {"t": torch.tensor([2, 7, 30, 50], device=device)},
@@ -166,6 +167,32 @@ def words(device: str) -> dict[str, Values]:
         "metrics.scenes.judge_captions": {"images": own["xt"], "texts": texts},
         "models.attention.split_heads": {"x": x, "heads": 2},
     }
+
+
+def pixels(device: str) -> dict[str, Values]:
+    """For features and classes of pixels."""
+    config = UNetConfig(image_size=8, channels=3, widths=(8,), blocks=1, heads=2, emb_dim=8)
+    torch.default_generator.manual_seed(2)
+    net = UNet(config).eval().to(device)
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(6)).to(device)
+    true = (torch.arange(4 * 64).view(4, 8, 8) % 5).to(device)
+    few = {"_named": ("steps",), "steps": 3, "seed": 0, "classes": true, "config": config}
+    own = {"net": net, "denoiser": predicts_v(net, COSINE), "x0": x, "xt": x, "eps": x - 1, "t": 9}
+    own |= {"blocks": ["middle.0"], "side": 3, "maps": x, "size": (16, 16), "features": x, **few}
+    counts = torch.arange(25, device=device).view(5, 5)
+    room = "applications.segmentation."
+    return {
+        **{
+            room + name: own
+            for name in (
+                "block_outputs", "pixel_features", "upsampled", "windows", "fit_pixels",
+                "fit_unet", "untrained",
+            )
+        },
+        room + "confusion": {"predicted": true, "true": true.flip(0)},
+        room + "iou": {"counts": counts},
+        room + "mean_iou": {"counts": counts},
+    }  # fmt: skip
 
 
 def functions() -> dict[str, Callable]:

@@ -7,6 +7,7 @@ from dmlib.book.chapters import (
     forward,
     introduction,
     kernel,
+    pixels,
     restore,
     reverse,
     training,
@@ -24,6 +25,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
     "words": words.EXERCISES,
+    "pixels": pixels.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 

@@ -6,6 +6,7 @@ from dmlib.book.chapters.continuous import quiz as continuous
 from dmlib.book.chapters.forward import quiz as forward
 from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
+from dmlib.book.chapters.pixels import quiz as pixels
 from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
 from dmlib.book.chapters.training import quiz as training
@@ -23,6 +24,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "training": training.QUESTIONS,
     "restore": restore.QUESTIONS,
     "words": words.QUESTIONS,
+    "pixels": pixels.QUESTIONS,
     "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
@@ -34,5 +36,6 @@ TITLES: dict[str, str] = {
     "training": "Training",
     "restore": "Change, fill, restore",
     "words": "From words to pictures",
+    "pixels": "Which pixel is what",
     "continuous": "One process, three views",
 }

@@ -3,6 +3,7 @@
 from dmlib.book.widgets.base import InteractiveFigure, Prediction
 from dmlib.book.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.book.widgets.forward_player import ForwardPlayer
+from dmlib.book.widgets.label_budget import LabelBudget
 from dmlib.book.widgets.particles import Particles
 from dmlib.book.widgets.quick_quiz import QuickQuiz
 from dmlib.book.widgets.reverse_player import ReversePlayer
@@ -18,6 +19,7 @@ __all__ = [
     "ChainVsKernel",
     "ForwardPlayer",
     "InteractiveFigure",
+    "LabelBudget",
     "Particles",
     "Prediction",
     "QuickQuiz",

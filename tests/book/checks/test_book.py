@@ -20,6 +20,7 @@ PAGES = {
     "training": "05_training.md",
     "restore": "09_change_fill_restore.md",
     "words": "10_words_to_pictures.md",
+    "pixels": "11_which_pixel_is_what.md",
     "continuous": "08_continuous_time.md",
 }
 CASES = [(PAGES[chapter], e) for chapter, exercises in CHAPTERS.items() for e in exercises]

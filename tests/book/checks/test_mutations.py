@@ -52,6 +52,7 @@ OPEN_ENDED = {
     "ex-unet-12": (0.6, "another width that fits the budget as well: a good network, too"),
     "ex-reverse-12": (0.7, "another number or place of the times: still a sampler that works"),
     "ex-training-14": (0.6, "other times or as many points more or less: still a good fit"),
+    "ex-pixels-8": (0.4, "other weights, or a shift of all features: nearly the same classes"),
     "ex-restore-8": (0.4, "a constant factor of all weights, or more samples: the same shares"),
     "ex-words-10": (0.3, "another size or number of rounds of the pool: the same pieces"),
     "ex-kernel-10": (0.8, "the sign of symmetric noise, the dtype's rounding: the same shares"),
