@@ -19,10 +19,11 @@ from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
 from dmlib.checkpoint.files import make_folder, replace_whole
 from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.points import CloudNet
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
-Net = TypeVar("Net", UNet, MLP)
+Net = TypeVar("Net", UNet, MLP, CloudNet)
 
 
 class CheckpointError(ValueError):
@@ -212,7 +213,7 @@ def load_unet(path: Path | str) -> tuple[NetDenoiser, Card]:
     return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _denoiser(net: UNet, checkpoint: Checkpoint) -> NetDenoiser:
+def _denoiser(net: UNet | CloudNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
     try:
         if predicts not in ("eps", "v"):
@@ -231,6 +232,23 @@ def load_mlp(path: Path | str) -> tuple[MLP, Card]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the card describes no MLP ({error!r})") from None
     return _filled(net, checkpoint), checkpoint.card
+
+
+def load_points(path: Path | str | None = None) -> tuple[NetDenoiser, Card]:
+    """As `load_unet`, for the network of clouds of points; None is the one that comes with dmlib.
+
+    Args:
+        path: ends in .safetensors.
+
+    Raises:
+        CheckpointError: the file is bad or holds no such network.
+    """
+    checkpoint = read(ASSETS / "shapes_net.safetensors" if path is None else path)
+    try:
+        net = CloudNet(**checkpoint.card["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the card describes no CloudNet ({error!r})") from None
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
 def load_shipped(name: str = "fashion_unet") -> tuple[NetDenoiser, Card]:

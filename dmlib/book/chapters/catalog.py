@@ -9,6 +9,7 @@ from dmlib.book.chapters import (
     kernel,
     restore,
     reverse,
+    shapes,
     training,
     unet,
 )
@@ -22,6 +23,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "shapes": shapes.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 

@@ -8,6 +8,7 @@ from dmlib.book.chapters.introduction import quiz as introduction
 from dmlib.book.chapters.kernel import quiz as kernel
 from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
+from dmlib.book.chapters.shapes import quiz as shapes
 from dmlib.book.chapters.training import quiz as training
 from dmlib.book.chapters.unet import quiz as unet
 from dmlib.book.exercises.question import Question
@@ -21,6 +22,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
     "restore": restore.QUESTIONS,
+    "shapes": shapes.QUESTIONS,
     "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
@@ -31,5 +33,6 @@ TITLES: dict[str, str] = {
     "unet": "U-Net",
     "training": "Training",
     "restore": "Change, fill, restore",
+    "shapes": "Shapes in space",
     "continuous": "One process, three views",
 }

@@ -19,6 +19,7 @@ PAGES = {
     "unet": "04_unet.md",
     "training": "05_training.md",
     "restore": "09_change_fill_restore.md",
+    "shapes": "12_shapes_in_space.md",
     "continuous": "08_continuous_time.md",
 }
 CASES = [(PAGES[chapter], e) for chapter, exercises in CHAPTERS.items() for e in exercises]
