@@ -19,11 +19,12 @@ from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
 from dmlib.checkpoint.files import make_folder, replace_whole
 from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.points import CloudNet
 from dmlib.models.text_unet import TextUNet, TextUNetConfig
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
-Net = TypeVar("Net", UNet, MLP, TextUNet)
+Net = TypeVar("Net", UNet, MLP, TextUNet, CloudNet)
 
 
 class CheckpointError(ValueError):
@@ -227,7 +228,7 @@ def load_words(path: Path | str = ASSETS / "words_unet.safetensors") -> tuple[Ne
     return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _denoiser(net: UNet | TextUNet, checkpoint: Checkpoint) -> NetDenoiser:
+def _denoiser(net: UNet | TextUNet | CloudNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
     try:
         if predicts not in ("eps", "v"):
@@ -246,6 +247,23 @@ def load_mlp(path: Path | str) -> tuple[MLP, Card]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the card describes no MLP ({error!r})") from None
     return _filled(net, checkpoint), checkpoint.card
+
+
+def load_points(path: Path | str | None = None) -> tuple[NetDenoiser, Card]:
+    """As `load_unet`, for the network of clouds of points; None is the one that comes with dmlib.
+
+    Args:
+        path: ends in .safetensors.
+
+    Raises:
+        CheckpointError: the file is bad or holds no such network.
+    """
+    checkpoint = read(ASSETS / "shapes_net.safetensors" if path is None else path)
+    try:
+        net = CloudNet(**checkpoint.card["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the card describes no CloudNet ({error!r})") from None
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
 def load_shipped(name: str = "fashion_unet") -> tuple[NetDenoiser, Card]:

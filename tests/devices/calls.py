@@ -26,7 +26,7 @@ from dmlib.continuous import StraightPath, along
 from dmlib.data import draw_scenes, ground_truth_mixture_2d, tokenize
 from dmlib.metrics.features import Features
 from dmlib.mixture import GaussianMixture, LowRankMixture
-from dmlib.models import MLP, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models import MLP, CloudNet, UNet, UNetConfig, predicts_eps, predicts_v
 from dmlib.models.text_unet import TextUNet, TextUNetConfig
 from dmlib.oracle import ConditionalOracle, FiniteOracle, LowRankOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
@@ -137,6 +137,7 @@ def special(device: str) -> dict[str, Values]:
         "applications.inverse.around_the_guess": {"path": COSINE},
         "applications.inverse.invert": {"times": 3},
         **pixels(device),
+        **clouds(device),
         "sampling.sample": {"times": 3},
         "sampling.generate": {"times": 3},
         "bound.bound_Lt": {"t": torch.tensor([2, 7, 30, 50], device=device)},
@@ -193,6 +194,35 @@ def pixels(device: str) -> dict[str, Values]:
         room + "iou": {"counts": counts},
         room + "mean_iou": {"counts": counts},
     }  # fmt: skip
+
+
+def clouds(device: str) -> dict[str, Values]:
+    """For the chapter on shapes in space."""
+    g = torch.Generator().manual_seed(4)
+    x, y = (torch.randn(2, 12, 3, generator=g).to(device) for _ in range(2))
+    known = torch.arange(12, device=device).expand(2, 12) % 3 == 0
+    label = torch.tensor([0, 3], device=device)
+    parameters = torch.tensor([[2.0, 2, 2, 0.2, 1.2], [1, 0.9, 2, 0.5, 0.14]], device=device)
+    within = torch.tensor([[0.0, 2, 3], [2, 0, 1], [3, 1, 0]], device=device)
+    net = predicts_v(CloudNet(width=8, blocks=1, tokens=2, heads=2).to(device), COSINE)
+    room = "applications.point_clouds"
+    return {
+        "data.shapes3d.shapes": {"n": 3},
+        "data.shapes3d.share_of_high": {"width": parameters[:, 0]},
+        "data.shapes3d.draw_parameters": {"label": label},
+        "data.shapes3d.surface": {"label": label, "parameters": parameters},
+        "data.shapes3d.leg_length": {"cloud": x},
+        "models.points.waves": {"x": x},
+        "metrics.clouds.chamfer": {"x": x, "y": y},
+        "metrics.clouds.chamfer_matrix": {"x": x, "y": y},
+        "metrics.clouds.cloud_scores": {"generated": x, "real": y},
+        "metrics.clouds.coverage": {"between": within},
+        "metrics.clouds.one_nna": {"within_x": within, "within_y": within, "between": within + 1},
+        f"{room}.visible": {"cloud": x, "normal": x[0, 0], "offset": 0.1},
+        f"{room}.some_of": {"seen": known, "count": 2},
+        f"{room}.completing": {"denoiser": net, "cloud": x, "known": known},
+        f"{room}.keeping": {"cloud": x, "known": known},
+    }
 
 
 def functions() -> dict[str, Callable]:

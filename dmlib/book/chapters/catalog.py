@@ -10,6 +10,7 @@ from dmlib.book.chapters import (
     pixels,
     restore,
     reverse,
+    shapes,
     training,
     unet,
     words,
@@ -26,6 +27,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "restore": restore.EXERCISES,
     "words": words.EXERCISES,
     "pixels": pixels.EXERCISES,
+    "shapes": shapes.EXERCISES,
     "continuous": continuous.EXERCISES,
 }
 

@@ -151,4 +151,54 @@ CLUES: dict[str, str] = {
     "ex-restore-7": "From score = −ε̂ / b: by how much must ε̂ change? Then keep x_t as it is.",
     "ex-restore-8": "Give each point a weight, its likelihood; draw 2,000 of them again with these "
     "weights (`torch.multinomial`).",
+    "ex-words-1": "Divide the three dot products by √D before the softmax, and divide by all three "
+    "exponentials.",
+    "ex-words-2": "Which sums are 1 now, those of the rows or those of the columns? What does a "
+    "pixel get then, in all?",
+    "ex-words-3": "One product of two independent numbers with mean 0 has the variance E[q²] "
+    "E[k²]. How many such products are added up?",
+    "ex-words-4": "Three steps: scores (B, M, N), softmax over the words, and a product with v.",
+    "ex-words-5": "What must stand in the score of a word that is to get the weight 0? And the "
+    "mask (B, N) needs an axis for the pixels.",
+    "ex-words-6": "Make the empty caption once, in the shape of `tokens`; `torch.where` chooses "
+    "for each caption as a whole.",
+    "ex-words-7": "Multiply the formula of guidance out, and collect what stands before each of "
+    "the two answers.",
+    "ex-words-8": "It is guidance with another answer in one place. Which of the two do you want "
+    "to leave, and which to go beyond?",
+    "ex-words-9": "First a map of True and False: above the middle between least and largest. Then "
+    "count two sets of pixels.",
+    "ex-words-10": "Find what stands out from the ground's colour, then let a number spread over "
+    "each connected piece (a maximum over neighbours, many times), and count the numbers.",
+    "ex-shapes-1": "Exchange two points in your mind, and ask of each network whether the two "
+    "answers are exchanged, and nothing else.",
+    "ex-shapes-2": "Add up three kinds of looks: tokens at points, tokens at tokens, points at "
+    "tokens.",
+    "ex-shapes-3": "Within each kind the variance of a uniform number is (b − a)²/12; between the "
+    "kinds stands the distance of their means.",
+    "ex-shapes-4": "Two products of matrices; the mean runs over the points, and keeps its axis so "
+    "that it is added to each of them.",
+    "ex-shapes-5": "Make the table of squared distances (N, M) by broadcasting; along one axis "
+    "lies the nearest of y for each x.",
+    "ex-shapes-6": "Keep one number for each point: its distance to the nearest chosen one. What "
+    "can a new choice do to it?",
+    "ex-shapes-7": "Compare the nearest of one's own set with the nearest of the other. Who must "
+    "not count as a neighbour?",
+    "ex-shapes-8": "Put the clean points in first; then solve x_t = a x̂_0 + b ε̂ for the noise.",
+    "ex-shapes-9": "Choose chairs whose width is near the given one. How near may it be, so that "
+    "enough are left and none is of another kind?",
+    "ex-pixels-1": "For each class: the diagonal over (its row + its column − the diagonal); then "
+    "the mean of three.",
+    "ex-pixels-2": "What has been used to choose is no longer a fair judge. How many sets does "
+    "that need?",
+    "ex-pixels-3": "Take TP = 1. How many pixels are called k then, and how many are k?",
+    "ex-pixels-4": "Make one number of each pair (true, called) and count with `torch.bincount`; "
+    "row sum plus column sum holds the diagonal twice.",
+    "ex-pixels-5": "The network was trained on noisy pictures: mix x0 and eps to the level of t, "
+    "with a shape that lines up with (B, C, H, W), and tell it the same t.",
+    "ex-pixels-6": "Repeat each value where it stands, along one axis and then along the other.",
+    "ex-pixels-7": "Whose mean and spread has the classifier seen when it was trained? One number "
+    "for each channel, over all else.",
+    "ex-pixels-8": "Bring the features to one scale with the labelled ones' statistics; then even "
+    "the nearest class mean is good.",
 }

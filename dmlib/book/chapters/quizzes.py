@@ -9,6 +9,7 @@ from dmlib.book.chapters.kernel import quiz as kernel
 from dmlib.book.chapters.pixels import quiz as pixels
 from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
+from dmlib.book.chapters.shapes import quiz as shapes
 from dmlib.book.chapters.training import quiz as training
 from dmlib.book.chapters.unet import quiz as unet
 from dmlib.book.chapters.words import quiz as words
@@ -25,6 +26,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "restore": restore.QUESTIONS,
     "words": words.QUESTIONS,
     "pixels": pixels.QUESTIONS,
+    "shapes": shapes.QUESTIONS,
     "continuous": continuous.QUESTIONS,
 }
 TITLES: dict[str, str] = {
@@ -37,5 +39,6 @@ TITLES: dict[str, str] = {
     "restore": "Change, fill, restore",
     "words": "From words to pictures",
     "pixels": "Which pixel is what",
+    "shapes": "Shapes in space",
     "continuous": "One process, three views",
 }

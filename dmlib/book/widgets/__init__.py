@@ -2,6 +2,7 @@
 
 from dmlib.book.widgets.base import InteractiveFigure, Prediction
 from dmlib.book.widgets.chain_vs_kernel import ChainVsKernel
+from dmlib.book.widgets.cloud_player import CloudCompletion, CloudPlayer
 from dmlib.book.widgets.forward_player import ForwardPlayer
 from dmlib.book.widgets.label_budget import LabelBudget
 from dmlib.book.widgets.particles import Particles
@@ -17,6 +18,8 @@ from dmlib.book.widgets.unet_explorer import UNetExplorer
 
 __all__ = [
     "ChainVsKernel",
+    "CloudCompletion",
+    "CloudPlayer",
     "ForwardPlayer",
     "InteractiveFigure",
     "LabelBudget",

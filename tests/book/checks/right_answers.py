@@ -646,6 +646,58 @@ def pixels_8(f: Tensor, y: Tensor, f_new: Tensor) -> Tensor:
     return ((f_new - mean) / std @ W[:-1] + W[-1]).argmax(1)
 
 
+def shapes_2() -> float:
+    asked = {"gather": 32 * 512, "among": 32 * 32, "spread": 512 * 32}
+    return 512 * 512 / sum(asked.values())
+
+
+def shapes_3(p: Tensor, a: float, b: float, c: float, d: float) -> tuple[Tensor, Tensor]:
+    # E[l] and E[l^2] of a number that is uniform between two ends
+    mean = (1 - p) * (a + b) / 2 + p * (c + d) / 2
+    square = (1 - p) * (a * a + a * b + b * b) / 3 + p * (c * c + c * d + d * d) / 3
+    return mean, square - mean**2
+
+
+def shapes_4(x: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    heard = torch.einsum("bnc,cd->bd", x, B) / x.shape[1]
+    return torch.einsum("bnc,cd->bnd", x, A) + heard[:, None]
+
+
+def shapes_5(x: Tensor, y: Tensor) -> Tensor:
+    d = torch.cdist(x, y)
+    return (d.min(dim=1).values ** 2).mean() + (d.min(dim=0).values ** 2).mean()
+
+
+def shapes_6(x: Tensor, k: int) -> list[int]:
+    apart = torch.cdist(x, x)
+    chosen = [0]
+    for _ in range(k - 1):
+        chosen.append(int(apart[chosen].amin(0).argmax()))
+    return chosen
+
+
+def shapes_7(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
+    n = len(xx)
+    everyone = torch.cat((torch.cat((xx, xy), 1), torch.cat((xy.T, yy), 1)), 0)
+    everyone.fill_diagonal_(torch.inf)
+    nearest_is_x = everyone.argmin(1) < n
+    return float((nearest_is_x == (torch.arange(2 * n) < n)).double().mean())
+
+
+def shapes_8(
+    xt: Tensor, x0_hat: Tensor, cloud: Tensor, known: Tensor, a: float, b: float
+) -> tuple[Tensor, Tensor]:
+    x0, eps = x0_hat.clone(), xt / b - (a / b) * x0_hat
+    x0[known] = cloud[known]
+    eps[known] = (xt[known] - a * cloud[known]) / b
+    return x0, eps
+
+
+def shapes_9(chairs: Tensor, width: float, n: int) -> Tensor:
+    nearest = (chairs[:, 0] - width).abs().argsort()
+    return chairs[nearest[:n], 4]
+
+
 RIGHT: dict[str, Callable[..., Any]] = {
     "ex-continuous-2": continuous_2,
     "ex-continuous-4": continuous_4,
@@ -712,6 +764,14 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "ex-words-8": words_8,
     "ex-words-9": words_9,
     "ex-words-10": words_10,
+    "ex-shapes-2": shapes_2,
+    "ex-shapes-3": shapes_3,
+    "ex-shapes-4": shapes_4,
+    "ex-shapes-5": shapes_5,
+    "ex-shapes-6": shapes_6,
+    "ex-shapes-7": shapes_7,
+    "ex-shapes-8": shapes_8,
+    "ex-shapes-9": shapes_9,
     "ex-training-2": training_2,
     "ex-training-4": training_4,
     "ex-training-8": training_8,

@@ -21,6 +21,7 @@ PAGES = {
     "restore": "09_change_fill_restore.md",
     "words": "10_words_to_pictures.md",
     "pixels": "11_which_pixel_is_what.md",
+    "shapes": "12_shapes_in_space.md",
     "continuous": "08_continuous_time.md",
 }
 CASES = [(PAGES[chapter], e) for chapter, exercises in CHAPTERS.items() for e in exercises]

@@ -40,6 +40,9 @@ METHODS = {
 EQUIVALENT = {
     "ex-intro-6: position = position - moves[:, k]": "mirrored positions have the same square",
     "ex-kernel-2: return (1 - beta).cumprod(-1)": "the last axis of (T+1,) is axis 0",
+    "ex-shapes-7: own_x = (xx + no_self).amin(0) < xy.amin(1)": "distances within are symmetric",
+    "ex-shapes-7: own_y = (yy + no_self).amin(0) < xy.amin(0)": "distances within are symmetric",
+    "ex-shapes-7: nearest_is_x = everyone.argmin(0) < n": "the whole table is symmetric",
     "ex-training-5: for n in range(0, len(weights)):": "update 0 mixes weights[0] with itself",
     "ex-training-5: later = d.prod() / d.cumprod(-1)": "the last axis of (N,) is axis 0",
 }
@@ -55,6 +58,7 @@ OPEN_ENDED = {
     "ex-pixels-8": (0.4, "other weights, or a shift of all features: nearly the same classes"),
     "ex-restore-8": (0.4, "a constant factor of all weights, or more samples: the same shares"),
     "ex-words-10": (0.3, "another size or number of rounds of the pool: the same pieces"),
+    "ex-shapes-9": (0.4, "another tolerance, or both signs of the difference: the same chairs"),
     "ex-kernel-10": (0.8, "the sign of symmetric noise, the dtype's rounding: the same shares"),
 }
 
