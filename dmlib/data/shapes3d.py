@@ -57,11 +57,9 @@ BOX, CONE, TORUS = 0, 1, 2
 class Clouds(NamedTuple):
     """Shapes and what is known of them.
 
-    Attributes:
-        points: (B, N, 3), float32, within [-3.2, 3.2].
-        label: (B,), int64, index into SHAPES.
-        part: (B, N), int64, index into PARTS: on which part of the shape a point lies.
-        parameters: (B, 5), float32, in the order of LAW[SHAPES[label]].
+    points is (B, N, 3), float32, within [-3.2, 3.2]; label (B,), int64, an index into SHAPES; part
+    (B, N), int64, an index into PARTS, tells on which part of the shape a point lies; parameters
+    (B, 5), float32, stand in the order of LAW[SHAPES[label]].
     """
 
     points: Tensor

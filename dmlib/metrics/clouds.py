@@ -13,11 +13,10 @@ from dmlib._validate import check_float
 class CloudScores(NamedTuple):
     """How a generated set compares with a real one.
 
-    Attributes:
-        one_nna: share of clouds whose nearest neighbour is of their own set; 0.5 is perfect.
-        coverage: share of real clouds that are the nearest one of some generated cloud.
-        chamfer: mean over real clouds of the distance to the nearest generated one (also called
-            the minimum matching distance).
+    one_nna is the share of clouds whose nearest neighbour is of their own set, 0.5 is perfect;
+    coverage the share of real clouds that are the nearest one of some generated cloud; chamfer the
+    mean over real clouds of the distance to the nearest generated one (also called the minimum
+    matching distance).
     """
 
     one_nna: float
