@@ -72,7 +72,10 @@ def execute_chapters() -> None:
 
     Jupyter Book would run one after the other. jupyter-cache, whose cache it reads, has an executor
     for several; what fails here stays out of the cache, and the build runs it again and reports it.
+    One thread each: kernels with a thread for every core wait for each other (tried: ten times as
+    long).
     """
+    os.environ["OMP_NUM_THREADS"] = "1"
     cache = get_cache(CACHE)
     for page in toc_pages():
         source = ROOT / f"{page}.md"
