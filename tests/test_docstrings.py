@@ -38,3 +38,13 @@ def test_everything_public_says_what_it_is(path):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_propertys_first_line_has_no_colon(path):
+    """Napoleon takes what stands before it for a type, and the strict build fails."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        decorators = [ast.unparse(d) for d in getattr(node, "decorator_list", [])]
+        if {"property", "cached_property"} & set(decorators):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            assert ": " not in first, f"{path.name}: {node.name}: {first}"

@@ -131,7 +131,7 @@ class TextUNet(nn.Module):
 
     @property
     def null(self) -> Tensor:
-        """The empty caption, (length,) int64: what is heard where there is none."""
+        """The empty caption as tokens, (length,) int64, heard where there is none."""
         device = self.stem.weight.device
         return (torch.arange(self.config.length, device=device) == 0).long()
 
