@@ -8,8 +8,9 @@ function hints() {
   const watched = new Set();
   const mark = (node) => {
     const rest = node.scrollWidth - node.clientWidth;
-    const scrolls = rest > 2 && getComputedStyle(node).overflowX !== "visible";
-    if (scrolls) node.tabIndex = 0;
+    const clips = getComputedStyle(node).overflowX !== "visible";
+    const scrolls = clips && rest > 2;
+    if (clips && rest > 0) node.tabIndex = 0; // even a pixel must be reached by keys
     node.classList.toggle("more-right", scrolls && node.scrollLeft < rest - 2);
     node.classList.toggle("more-left", scrolls && node.scrollLeft > 2);
   };

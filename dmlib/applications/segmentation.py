@@ -283,6 +283,7 @@ def iou(counts: Tensor) -> Tensor:
     Returns:
         (K,) float64; NaN for a class that is nowhere, neither in truth nor predicted.
     """
+    counts = counts.cpu()  # not every device has float64
     both = counts.diagonal().double()
     return both / (counts.sum(0) + counts.sum(1) - both)
 

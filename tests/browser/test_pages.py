@@ -66,6 +66,10 @@ def test_page_loads_alone_typeset_and_without_errors(book, visit, name):
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(book, visit, name, scheme, width):
+    if (width, scheme) == (390, "dark") and os.environ.get("DMLIB_EVERY_NOTEBOOK") != "1":
+        pytest.skip(
+            "every week: its structure is that of 390 light, its colours those of 1280 dark"
+        )
     seen = visit(f"{book}/{name}.html", scheme=scheme, width=width)
     assert findings(seen.page) == []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +13,11 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Those that need the most of the wheel: widgets, weights, recordings, the grader.
+ON_EVERY_PUSH = {
+    "00_introduction", "05_training", "10_words_to_pictures", "11_which_pixel_is_what",
+    "12_shapes_in_space", "teaching",
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.notebooks,
@@ -52,18 +57,27 @@ def test_installed_library_does_not_come_from_the_checkout(guest, tmp_path):
     assert Path(found.strip()).is_relative_to(guest.site_packages)
 
 
-@pytest.mark.skipif(not (ROOT / "book" / "index.md").exists(), reason="no chapter is written yet")
-def test_notebooks_are_what_the_chapters_build():
-    command = [sys.executable, ROOT / "tools" / "build" / "build_notebooks.py", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+def changed(*folders: str) -> list[str]:
+    """Files in these folders that are not as they are committed."""
+    command = ["git", "status", "--porcelain", "--", *folders]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
+def test_committed_notebooks_are_what_the_chapters_build():
+    """`make test` has just built them: whoever has not touched the book finds them unchanged."""
     assert NOTEBOOKS
+    if changed("book", "tools/build", "_toc.yml", "_config.yml", "pyproject.toml"):
+        pytest.skip("the book is being changed: its notebooks are committed with it")
+    assert changed("notebooks") == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_from_an_empty_folder(path, guest, tmp_path, monkeypatch):
+    if path.stem not in ON_EVERY_PUSH and os.environ.get("DMLIB_EVERY_NOTEBOOK") != "1":
+        pytest.skip("every week: the book's build has run the same cells, but not from a wheel")
     monkeypatch.setenv("JUPYTER_PATH", str(guest.jupyter))
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -24,6 +24,7 @@ def symbols_used(notation: str, text: str) -> str:
         for first, second, third in _rows(notation, "Symbols")
         if any(_stands_in(symbol, formulas) for symbol in re.findall(r"\$([^$]+)\$", first))
         and _is_meant(first, second, text)
+        and _is_of_this_chapter(first, text)
     ]
     rows += [
         f"| {first} | {second} | |"
@@ -42,6 +43,12 @@ def _rows(notation: str, heading: str) -> list[tuple[str, str, str]]:
     rows = [line for line in part.splitlines() if line.startswith("| ")]
     cells = [re.split(r"(?<!\\)\|", row)[1:-1] for row in rows[1:]]
     return [(c[0].strip(), c[1].strip(), c[2].strip()) for c in cells if len(c) > 2]
+
+
+def _is_of_this_chapter(symbols: str, text: str) -> bool:
+    """A row marked (chapter "Title") belongs to the page of that title alone."""
+    chapter = re.search(r'\(chapter "([^"]+)"\)', symbols)
+    return chapter is None or f"\n# {chapter[1]}\n" in text
 
 
 def _is_meant(symbols: str, meaning: str, text: str) -> bool:

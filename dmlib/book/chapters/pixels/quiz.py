@@ -86,7 +86,7 @@ QUESTIONS = (
                 right=True,
             ),
             Option(
-                "The frozen features",
+                "The frozen features, for their network has seen so many more pictures",
                 "What they do not hold, no number of labels brings back.",
             ),
             Option(

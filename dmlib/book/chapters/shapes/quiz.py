@@ -14,7 +14,10 @@ QUESTIONS = (
                 "Each order of the rows. A network should not care which one it gets.",
                 right=True,
             ),
-            Option("256", "So many rows can come first; the others may be mixed, too."),
+            Option(
+                "256, for each of the points may be the first one",
+                "So many rows can come first; the others may be mixed, too.",
+            ),
         ),
     ),
     Question(
