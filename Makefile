@@ -10,7 +10,7 @@ env: .venv/.ready  ## the project-local environment
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,train,test]' && touch $@
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[book,train,test]' && touch $@
 
 notebooks: env  ## notebooks/*.ipynb from book/*.md
 	$(BIN)/python tools/build/build_notebooks.py

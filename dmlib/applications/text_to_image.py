@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from dmlib.data.captions import tokenize
-from dmlib.guidance import conditioned, guided
+from dmlib.guidance import guided
 from dmlib.models import NetDenoiser
 from dmlib.models.attention import CrossAttention
 from dmlib.sampling import clipped, generate
@@ -45,11 +45,7 @@ def say(
     xT = torch.randn(len(texts), *config.shape, generator=generator, device=generator.device)
     xT = xT.to(next(denoiser.parameters()).device)
     against = None if negative is None else tokenize([negative])
-    y = tokenize(texts)
-    if guidance_scale == 1:
-        heard = conditioned(denoiser, y)
-    else:
-        heard = guided(denoiser, y, guidance_scale=guidance_scale, against=against)
+    heard = guided(denoiser, tokenize(texts), guidance_scale=guidance_scale, against=against)
     return generate(clipped(heard), xT, step=ddim(), times=times)
 
 

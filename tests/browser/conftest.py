@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-sys.path.insert(0, str(ROOT / "tools" / "build"))
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tools" / "build")]
+from widget_harness import Shown  # noqa: E402
 
 ARGS = [
     "--no-sandbox",
@@ -113,3 +114,17 @@ def visit(chromium):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
+    pages = []
+
+    def open_page(*widgets, **options):
+        pages.append(Shown(chromium, tmp_path, *widgets, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.close()

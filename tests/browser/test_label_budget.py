@@ -11,25 +11,10 @@ from dmlib.book.widgets import LabelBudget, Prediction
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("one", "two"), answer=1, reason="Because.")
 SLIDERS = [("budget", "labelled scenes"), ("time", "t")]
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 def test_masks_and_scores_are_those_of_the_recording(show):

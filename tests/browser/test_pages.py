@@ -43,7 +43,8 @@ def soup(name):
 
 def findings(page):
     """What axe has to say, short."""
-    violations = Axe().run(page, options={"runOnly": WCAG}).response["violations"]
+    options = {"runOnly": WCAG, "resultTypes": ["violations"]}  # what passes costs a fifth more
+    violations = Axe().run(page, options=options).response["violations"]
     return [f"{v['id']}: {v['nodes'][0]['target']} ({len(v['nodes'])})" for v in violations]
 
 

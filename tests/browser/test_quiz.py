@@ -13,7 +13,6 @@ from dmlib.book.widgets import QuickQuiz
 from dmlib.book.widgets.quick_quiz import _plain
 
 sys.path.insert(0, str(Path(__file__).parent))
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 FORWARD = QUIZZES["forward"]
@@ -21,20 +20,6 @@ WRONG = next(i for i in range(9) if i != FORWARD[0].answer)
 BLOCKED = (
     "Object.defineProperty(window, 'localStorage', { get() { throw new Error('blocked'); } });"
 )
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*quizzes, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*quizzes, **options):
-        pages.append(Shown(chromium, tmp_path, *quizzes, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 def question(shown, i):

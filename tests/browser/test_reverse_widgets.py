@@ -20,24 +20,10 @@ from dmlib.schedules import cosine_schedule
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown, stand_in_images
+from widget_harness import stand_in_images
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("*β*_t", "*t*"), answer=1, reason="Because.")
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 @cache

@@ -12,7 +12,6 @@ from dmlib.book.widgets import Prediction
 from dmlib.book.widgets.run_player import RunPlayer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 
@@ -30,20 +29,6 @@ def made_up_run(frames=5, points=40):
         grid_step=np.array([10, 200, 490, 710, 1000][:frames], np.int32),
         grid=rng.integers(0, 256, (frames, 10, 28, 28), dtype=np.uint8),
     )
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(widget, …) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(widget, **options):
-        pages.append(Shown(chromium, tmp_path, widget, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 @pytest.mark.parametrize("frame", [0, 2, 4])

@@ -15,24 +15,9 @@ from dmlib.data.captions import unknown_words
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("*t*", "no"), answer=1, reason="Because.")
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 READ = """(texts) => texts.map((text) => {

@@ -12,25 +12,10 @@ from dmlib.book.widgets import Prediction, ThreeViews
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction(question="?", options=("*β*_t", "*t*"), answer=1, reason="Because.")
 SLIDERS = [("time", "s"), ("churn", "churn")]
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from dmlib.models import UNet, UNetConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown
 
 pytestmark = pytest.mark.browser
 QUESTION = Prediction("Which part?", ("this", "that"), 1, "Because.")
@@ -23,20 +22,6 @@ QUESTION = Prediction("Which part?", ("this", "that"), 1, "Because.")
 def explorer():
     """Of the shipped network."""
     return UNetExplorer()
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(widget, …) -> Shown; checks at the end that nothing was asked for and nothing failed."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 def test_numbers_shapes_and_activations_are_dmlibs(show, explorer):

@@ -15,7 +15,7 @@ from dmlib.schedules import linear_schedule
 
 sys.path.insert(0, str(Path(__file__).parent))
 import any_widget
-from widget_harness import Shown, make, stand_in_images
+from widget_harness import make, stand_in_images
 
 pytestmark = pytest.mark.browser
 NAMES = ["ForwardPlayer", "ScheduleExplorer", "ChainVsKernel"]
@@ -26,20 +26,6 @@ QUESTION = Prediction(
     answer=1,
     reason="Each step multiplies by √{1 − *β*_t} < 1.",
 )
-
-
-@pytest.fixture
-def show(chromium, tmp_path):
-    """show(*widgets, theme=…, **context options) -> Shown; checks at the end that all was quiet."""
-    pages = []
-
-    def open_page(*widgets, **options):
-        pages.append(Shown(chromium, tmp_path, *widgets, **options))
-        return pages[-1]
-
-    yield open_page
-    for page in pages:
-        page.close()
 
 
 def grey(x):

@@ -15,8 +15,10 @@ def find() -> str | None:
     """Path of a Chromium: the system's, else the one that Playwright downloaded, else None."""
     if path := next(filter(None, map(shutil.which, NAMES)), None):
         return path
-    from playwright.sync_api import sync_playwright
-
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:  # .ci/run asks before there is an environment
+        return None
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).exists() else None
