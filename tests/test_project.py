@@ -119,6 +119,15 @@ def test_vendored_runtime_comes_with_the_notices_of_its_parts():
         assert part.lower() in notices.lower(), part
 
 
+def test_only_the_lectures_chapters_are_called_by_a_number():
+    """The others are printed with another number than their file's: they are called by name."""
+    for name, text in tracked_text():
+        if name.startswith(("book/", "dmlib/")) and not name.endswith(".bib"):
+            # Numbers of other books stand in sources: "Kullback 1959, chapter 9".
+            found = re.findall(r"(?<!\d{4}, )\bchapter (?:[6-9]|\d\d)\b", text, flags=re.I)
+            assert not found, (name, found)
+
+
 def test_an_excerpt_of_the_code_is_cut_by_its_text_and_not_by_numbers_of_lines():
     pages = {page.name: page.read_text("utf-8") for page in (ROOT / "book").glob("*.md")}
     assert [name for name, text in pages.items() if re.search(r"^:lines:", text, re.M)] == []

@@ -14,7 +14,7 @@ from torch import Tensor
 from dmlib.assets import ASSETS
 from dmlib.book import plotting
 
-# The blocks of chapter 10's network, in the order in which they compute.
+# The blocks of the network that reads captions, in the order in which they compute.
 BLOCKS = ("down_fine", "down_coarse", "middle", "up_coarse", "up_fine")
 # Ground, circle, square, triangle, cross: Okabe and Ito (2008), on a dark ground.
 COLOURS = ("#2b2f36", "#56b4e9", "#e69f00", "#2fbf8f", "#f0a6ca")

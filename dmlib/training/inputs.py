@@ -33,7 +33,8 @@ def check_accelerator(accelerator: Any) -> None:
 def check_batch(batch: Any, *, num_classes: int | None, null: int | Tensor | None = None) -> None:
     """Raise unless `batch` is (x0, y): (B, ...) floats, and (B,) int64 in 0..num_classes-1 or None.
 
-    Where the network's `null` is a caption, a tensor of tokens, y is (B, its length) int64.
+    Where the network's `null` is a tensor (the tokens of a caption, a picture), y is (B, its
+    shape) of its dtype.
     Values are looked at only where that is free: on the CPU.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -50,9 +51,9 @@ def check_batch(batch: Any, *, num_classes: int | None, null: int | Tensor | Non
     if x0.ndim < 2 or not x0.numel():
         raise ValueError(f"x0 must have shape (B, ...) with B >= 1, got {tuple(x0.shape)}")
     if y is not None and isinstance(null, Tensor):
-        if getattr(y, "dtype", None) != torch.int64 or y.shape != (len(x0), *null.shape):
-            shape = (len(x0), *null.shape)
-            raise ValueError(f"y must be an int64 tensor {shape} or None, got {_described(y)}")
+        shape, kind = (len(x0), *null.shape), str(null.dtype).removeprefix("torch.")
+        if getattr(y, "dtype", None) != null.dtype or y.shape != shape:
+            raise ValueError(f"y must be of {kind}, {shape}, or None, got {_described(y)}")
     elif y is not None:
         if num_classes is None:
             raise ValueError(

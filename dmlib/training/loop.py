@@ -189,8 +189,8 @@ class Training:
         t, eps, dropped = draw
         if y is not None:
             y, null = to_device(y, self.device), self._null
-            if isinstance(null, Tensor):  # a caption
-                y = torch.where(dropped[:, None], null, y)
+            if isinstance(null, Tensor):  # a caption, or a picture
+                y = torch.where(dropped.view(-1, *[1] * null.ndim), null, y)
             else:  # a class
                 y = y.masked_fill(dropped, null)
         xt = q_sample(x0, t, eps, schedule=self.schedule)

@@ -1,4 +1,4 @@
-"""Few labels or many, early or late: predicted masks and the score, recorded (chapter 11)."""
+"""Few labels or many, early or late: predicted masks and the score, recorded."""
 
 from __future__ import annotations
 

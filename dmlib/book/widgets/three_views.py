@@ -1,4 +1,4 @@
-"""SDE, probability-flow ODE and what lies between: particles in the plane (chapter 8)."""
+"""SDE, probability-flow ODE and what lies between: particles in the plane."""
 
 from __future__ import annotations
 

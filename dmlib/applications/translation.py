@@ -1,0 +1,147 @@
+"""From one picture to another: what a network is shown, and what is left for it to invent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dmlib._validate import check_alike, check_floating, check_int
+from dmlib.guidance import conditioned
+from dmlib.models import NetDenoiser
+from dmlib.sampling import clipped, generate
+from dmlib.steps import ddim
+
+EDGE = 0.5  # how steep a picture must be, in its range [-1, 1] a pixel, to be drawn as a line
+
+
+def shrunk(x: Tensor, factor: int = 4) -> Tensor:
+    """Each block of factor x factor pixels becomes one, its mean: y = A x, A linear.
+
+    Source: Saharia et al. 2022 (SR3), section 2; the book's equation eq-block-mean.
+
+    Args:
+        x: (B, C, H, W), H and W multiples of factor.
+        factor: >= 1.
+
+    Returns:
+        (B, C, H / factor, W / factor).
+
+    Raises:
+        ValueError: x is no batch of images, or its size is no multiple of factor.
+    """
+    _check_images(x)
+    factor = check_int("factor", factor, low=1)
+    if x.shape[2] % factor or x.shape[3] % factor:
+        raise ValueError(f"x must have sides that {factor} divides, got {tuple(x.shape)}")
+    return F.avg_pool2d(x, factor)
+
+
+def enlarged(y: Tensor, factor: int = 4) -> Tensor:
+    """Each pixel becomes a block of factor x factor: as large as the picture that is asked for.
+
+    Args:
+        y: (B, C, h, w).
+        factor: >= 1.
+
+    Returns:
+        (B, C, factor h, factor w); `shrunk` of it is y again.
+
+    Raises:
+        ValueError: y is no batch of images.
+    """
+    _check_images(y)
+    factor = check_int("factor", factor, low=1)
+    return y.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+
+def outline(x: Tensor, edge: float = EDGE) -> Tensor:
+    """A drawing of the picture: a line where it is steep, nothing elsewhere.
+
+    The slope is Sobel's: differences of neighbours two apart, over a small average across.
+
+    Args:
+        x: (B, 1, H, W) in [-1, 1].
+        edge: the slope, in grey levels of [-1, 1] a pixel, from which there is a line.
+
+    Returns:
+        (B, 1, H, W), 1 on the lines and -1 elsewhere.
+
+    Raises:
+        ValueError: x is no batch of images of one channel.
+    """
+    _check_images(x)
+    if x.shape[1] != 1:
+        raise ValueError(f"x must have shape (B, 1, H, W), got {tuple(x.shape)}")
+    across = x.new_tensor([[1.0, 2.0, 1.0]]).T @ x.new_tensor([[-1.0, 0.0, 1.0]]) / 8
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    slopes = F.conv2d(padded, torch.stack([across, across.T])[:, None])  # (B, 2, H, W)
+    return torch.where(slopes.norm(dim=1, keepdim=True) > edge, 1.0, -1.0).to(x.dtype)
+
+
+def translate(
+    denoiser: NetDenoiser, given: Tensor, *, generator: Generator, times: int = 20
+) -> Tensor:
+    """One sample of p(x_0 | y) for each given picture, by DDIM.
+
+    Args:
+        denoiser: of a network that is shown a picture, such as `load_pictures` gives.
+        given: (B, C, H, W), y as the network was shown it.
+        generator: draws x_T.
+        times: number of steps.
+
+    Returns:
+        (B, C', H, W) in [-1, 1].
+
+    Raises:
+        ValueError: given does not fit the network.
+    """
+    shape = (len(given), *denoiser.config.shape)
+    xT = torch.randn(shape, generator=generator, device=generator.device).to(given.device)
+    return generate(clipped(conditioned(denoiser, given)), xT, step=ddim(), times=times)
+
+
+def first_guess(denoiser: NetDenoiser, given: Tensor, *, generator: Generator) -> Tensor:
+    """What the network says before it has seen anything but y: the mean of p(x_0 | y).
+
+    At t = T nothing is left of x_0 in x_T, so that E[x_0 | x_T, y] = E[x_0 | y]; one call.
+    The book's equation eq-first-guess.
+
+    Args:
+        denoiser, given, generator: as for `translate`.
+
+    Returns:
+        (B, C', H, W).
+
+    Raises:
+        ValueError: given does not fit the network.
+    """
+    shape = (len(given), *denoiser.config.shape)
+    xT = torch.randn(shape, generator=generator, device=generator.device).to(given.device)
+    with torch.no_grad():
+        return denoiser(xT, denoiser.path.T, given).x0_hat
+
+
+def psnr(x: Tensor, truth: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each picture: 10 log10(4 / mean square error), in decibels.
+
+    4 is the square of the range of [-1, 1]. More is nearer to the truth, pixel by pixel.
+    The book's equation eq-psnr.
+
+    Args:
+        x, truth: (B, ...), images in [-1, 1].
+
+    Returns:
+        (B,); inf where nothing differs.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    check_alike(truth=truth, x=x)
+    return 10 * torch.log10(4 / (x - truth).square().flatten(1).mean(1))
+
+
+def _check_images(x: Tensor) -> None:
+    check_floating("x", x)
+    if x.ndim != 4:
+        raise ValueError(f"x must have shape (B, C, H, W), got {tuple(x.shape)}")
