@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from dmlib._validate import check_alike, check_floating, check_int
 from dmlib.guidance import conditioned
+from dmlib.mixture import LowRankMixture
 from dmlib.models import NetDenoiser
 from dmlib.sampling import clipped, generate
 from dmlib.steps import ddim
@@ -139,6 +143,79 @@ def psnr(x: Tensor, truth: Tensor) -> Tensor:
     """
     check_alike(truth=truth, x=x)
     return 10 * torch.log10(4 / (x - truth).square().flatten(1).mean(1))
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPosterior:
+    """p(x_0 | block means), for a mixture whose law is known: exact, without any network.
+
+    Within each block turn the pixels' axes so that the first one is the mean, times factor. The
+    noise of the mixture is the same in all directions, so it is one like before; and now some
+    values are seen and the others hidden.
+    The book's equation eq-block-turn.
+
+    Args:
+        hidden: of the values that the means leave open, one row for each y.
+        y: (B, 1, h, w), the means, float64.
+        turn: (f^2, f^2), orthonormal rows, the first one 1 / f everywhere.
+    """
+
+    hidden: LowRankMixture
+    y: Tensor
+    turn: Tensor
+
+    def mean(self) -> Tensor:
+        """E[x_0 | y], (B, 1, f h, f w)."""
+        return self._whole(self.hidden.mean())
+
+    def sample(self, generator: Generator) -> Tensor:
+        """One picture for each y, (B, 1, f h, f w)."""
+        return self._whole(self.hidden.sample(generator))
+
+    def _whole(self, hidden: Tensor) -> Tensor:
+        """Hidden values (B, h w (f^2 - 1)) and the means, turned back to pixels."""
+        f = math.isqrt(len(self.turn))
+        B, _, h, w = self.y.shape
+        values = torch.cat([f * self.y.view(B, h * w, 1), hidden.view(B, h * w, -1)], 2)
+        return F.fold((values @ self.turn).mT, (f * h, f * w), f, stride=f)
+
+
+def block_posterior(mixture: LowRankMixture, y: Tensor) -> BlockPosterior:
+    """What is known of a picture of the mixture by its block means.
+
+    Args:
+        mixture: of pictures as rows of D, as `garment_mixture()` gives; square pictures.
+        y: (B, 1, h, w), as `shrunk` gives.
+
+    Raises:
+        ValueError: y does not fit pictures of D pixels.
+    """
+    _check_images(y)
+    D, (_, _, h, w) = mixture.means.shape[-1], y.shape
+    f = math.isqrt(D) // h
+    if y.shape[1] != 1 or f * h * f * w != D:
+        raise ValueError(f"y must be the block means of {D} pixels, got {tuple(y.shape)}")
+    # An orthonormal basis whose first row is constant: that of the discrete cosine transform.
+    k = torch.arange(f * f, dtype=torch.float64)
+    turn = torch.cos(math.pi * k[:, None] * (k + 0.5) / f**2) * math.sqrt(2) / f
+    turn[0] = 1 / f
+
+    def turned(x: Tensor) -> Tensor:
+        """Rows of D pixels -> rows of D values, block by block, the mean first."""
+        pixels = x.reshape(-1, 1, f * h, f * w)
+        return (F.unfold(pixels, f, stride=f).mT @ turn.mT).reshape(x.shape)
+
+    seen = torch.arange(D) % f**2 == 0
+    there = LowRankMixture(
+        mixture.weights,
+        turned(mixture.means),
+        turned(mixture.axes.mT).mT,
+        mixture.variances,
+        mixture.stds,
+    )
+    y = y.cpu().double()
+    hidden = there.given_seen(seen, f * y.flatten(1))
+    return BlockPosterior(hidden, y, turn)
 
 
 def _check_images(x: Tensor) -> None:

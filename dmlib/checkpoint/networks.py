@@ -19,12 +19,13 @@ from dmlib.assets import ASSETS
 from dmlib.checkpoint.cards import TRAINING, schedule_of
 from dmlib.checkpoint.files import make_folder, replace_whole
 from dmlib.models import MLP, NetDenoiser, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.picture_unet import PictureUNet
 from dmlib.models.points import CloudNet
 from dmlib.models.text_unet import TextUNet, TextUNetConfig
 
 NAMES = f"step_{9 * '[0-9]'}.safetensors"  # a glob; step_best.safetensors is somebody else's
 Card = dict[str, Any]
-Net = TypeVar("Net", UNet, MLP, TextUNet, CloudNet)
+Net = TypeVar("Net", UNet, MLP, TextUNet, PictureUNet, CloudNet)
 
 
 class CheckpointError(ValueError):
@@ -228,7 +229,24 @@ def load_words(path: Path | str = ASSETS / "words_unet.safetensors") -> tuple[Ne
     return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
 
 
-def _denoiser(net: UNet | TextUNet | CloudNet, checkpoint: Checkpoint) -> NetDenoiser:
+def load_pictures(
+    path: Path | str = ASSETS / "larger_unet.safetensors",
+) -> tuple[NetDenoiser, Card]:
+    """As `load_unet`, for a `PictureUNet`, which is shown a picture; one that comes with dmlib.
+
+    Args:
+        path: ends in .safetensors; of those in dmlib/assets, larger_unet or drawn_unet.
+    """
+    checkpoint = read(path)
+    try:
+        card = checkpoint.card
+        net = PictureUNet(UNetConfig(**card["config"]), given=card["given"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the card describes no PictureUNet ({error!r})") from None
+    return _denoiser(_filled(net, checkpoint), checkpoint), checkpoint.card
+
+
+def _denoiser(net: UNet | TextUNet | PictureUNet | CloudNet, checkpoint: Checkpoint) -> NetDenoiser:
     predicts = checkpoint.card.get("predicts", "eps")
     try:
         if predicts not in ("eps", "v"):

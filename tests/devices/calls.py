@@ -27,6 +27,7 @@ from dmlib.data import draw_scenes, ground_truth_mixture_2d, tokenize
 from dmlib.metrics.features import Features
 from dmlib.mixture import GaussianMixture, LowRankMixture
 from dmlib.models import MLP, CloudNet, UNet, UNetConfig, predicts_eps, predicts_v
+from dmlib.models.picture_unet import PictureUNet
 from dmlib.models.text_unet import TextUNet, TextUNetConfig
 from dmlib.oracle import ConditionalOracle, FiniteOracle, LowRankOracle, MixtureOracle
 from dmlib.schedules import NoiseSchedule, cosine_schedule, linear_schedule
@@ -86,6 +87,27 @@ def arguments(device: str) -> Values:
     return own
 
 
+def shown(device: str) -> dict[str, Values]:
+    """For the network that is shown a picture."""
+    torch.default_generator.manual_seed(3)
+    small = UNetConfig(image_size=8, widths=(8,), blocks=1, heads=2, emb_dim=8)
+    net = PictureUNet(small).eval()
+    torch.nn.init.normal_(net.unet.head.weight, std=0.1)
+    given = (torch.rand(2, 1, 8, 8) * 2 - 1).to(device)
+    model = {"denoiser": predicts_v(net.to(device), COSINE), "given": given}
+    axes = torch.linalg.qr(torch.randn(2, 64, 3, dtype=torch.float64))[0]
+    parts = torch.ones(1, 2, dtype=torch.float64)
+    means = torch.randn(1, 2, 64, dtype=torch.float64)
+    mixture = LowRankMixture(parts / 2, means, axes, torch.ones(1, 2, 3).double(), parts / 4)
+    return {
+        "applications.translation.translate": model | {"times": 3},
+        "applications.translation.first_guess": model,
+        "applications.translation.enlarged": {"y": given},
+        "applications.translation.psnr": {"x": given, "truth": given.flip(3)},
+        "applications.translation.block_posterior": {"mixture": mixture, "y": given[:, :, :2, :2]},
+    }
+
+
 def grey(device: str) -> Tensor:
     return (torch.arange(3 * 28 * 28) % 256).view(3, 28, 28).to(torch.uint8).to(device)
 
@@ -137,6 +159,7 @@ def special(device: str) -> dict[str, Values]:
         "applications.inverse.around_the_guess": {"path": COSINE},
         "applications.inverse.invert": {"times": 3},
         **pixels(device),
+        **shown(device),
         **clouds(device),
         "sampling.sample": {"times": 3},
         "sampling.generate": {"times": 3},

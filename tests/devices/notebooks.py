@@ -28,7 +28,7 @@ def shorten() -> None:
     smoke = recipes.SMOKE
     net = replace(smoke.net, widths=(16, 16), emb_dim=16)
     train = replace(smoke.train, steps=6, warmup=2)
-    every = {"preview_every": 3, "save_every": 3, "log_every": 2}
+    every = {"preview_every": 6, "save_every": 3, "log_every": 2}
     short = replace(smoke, net=net, train=train, batch_size=8, **every)
     recipes.RECIPES = tuple(short if p is smoke else p for p in recipes.RECIPES)
     recipes.SMOKE = short

@@ -1,9 +1,9 @@
 """Train a network that is shown a picture, for a given time of one core.
 
     python tools/make/train_translation.py larger --minutes 35              7 x 7 to 28 x 28
-    python tools/make/train_translation.py larger --minutes 15 --regression  its twin, one guess
+    python tools/make/train_translation.py larger --minutes 9 --regression    its twin, one guess
     python tools/make/train_translation.py drawn --minutes 35               outlines to garments
-    python tools/make/train_translation.py drawn --minutes 15 --regression
+    python tools/make/train_translation.py drawn --minutes 9 --regression
     python tools/make/measure_translation.py                                figures, cards, weights
 
 All 60,000 training pictures of Fashion-MNIST (Debian's package, or downloaded), every other one

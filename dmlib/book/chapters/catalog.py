@@ -12,6 +12,7 @@ from dmlib.book.chapters import (
     reverse,
     shapes,
     training,
+    translate,
     unet,
     words,
 )
@@ -25,6 +26,7 @@ CHAPTERS: dict[str, tuple[Exercise, ...]] = {
     "unet": unet.EXERCISES,
     "training": training.EXERCISES,
     "restore": restore.EXERCISES,
+    "translate": translate.EXERCISES,
     "words": words.EXERCISES,
     "pixels": pixels.EXERCISES,
     "shapes": shapes.EXERCISES,

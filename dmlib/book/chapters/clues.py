@@ -151,6 +151,21 @@ CLUES: dict[str, str] = {
     "ex-restore-7": "From score = −ε̂ / b: by how much must ε̂ change? Then keep x_t as it is.",
     "ex-restore-8": "Give each point a weight, its likelihood; draw 2,000 of them again with these "
     "weights (`torch.multinomial`).",
+    "ex-translate-1": "By which factor is a sample's square error larger than the mean's? PSNR is "
+    "10 log10 of something over it.",
+    "ex-translate-2": "What is the best single answer, by mean square error, if several pictures "
+    "are equally likely?",
+    "ex-translate-3": "Truth and samples are independent draws from one law with the variance v. "
+    "What is the variance of the difference of two, and of a mean of n?",
+    "ex-translate-4": "The largest square error is the range squared. Average over all axes but "
+    "the first before you take the logarithm.",
+    "ex-translate-5": "Two pictures side by side on the channel axis: x_t from x0 and eps, and the "
+    "block means of the *clean* x0, each repeated over its block.",
+    "ex-translate-6": "Put x_t = a x_0 + b eps and v = a eps - b x_0 into a x_t - b v.",
+    "ex-translate-7": "How far is each block's mean from its y? Add just that to each pixel of "
+    "the block.",
+    "ex-translate-8": "Predict what is missing from the enlarged blocks by a linear map of the 49 "
+    "numbers and 1, fitted to the thousand pairs; then make it fit.",
     "ex-words-1": "Divide the three dot products by √D before the softmax, and divide by all three "
     "exponentials.",
     "ex-words-2": "Which sums are 1 now, those of the rows or those of the columns? What does a "

@@ -11,6 +11,7 @@ from dmlib.book.chapters.restore import quiz as restore
 from dmlib.book.chapters.reverse import quiz as reverse
 from dmlib.book.chapters.shapes import quiz as shapes
 from dmlib.book.chapters.training import quiz as training
+from dmlib.book.chapters.translate import quiz as translate
 from dmlib.book.chapters.unet import quiz as unet
 from dmlib.book.chapters.words import quiz as words
 from dmlib.book.exercises.question import Question
@@ -24,6 +25,7 @@ QUIZZES: dict[str, tuple[Question, ...]] = {
     "unet": unet.QUESTIONS,
     "training": training.QUESTIONS,
     "restore": restore.QUESTIONS,
+    "translate": translate.QUESTIONS,
     "words": words.QUESTIONS,
     "pixels": pixels.QUESTIONS,
     "shapes": shapes.QUESTIONS,
@@ -37,6 +39,7 @@ TITLES: dict[str, str] = {
     "unet": "U-Net",
     "training": "Training",
     "restore": "Change, fill, restore",
+    "translate": "From one picture to another",
     "words": "From words to pictures",
     "pixels": "Which pixel is what",
     "shapes": "Shapes in space",

@@ -698,6 +698,53 @@ def shapes_9(chairs: Tensor, width: float, n: int) -> Tensor:
     return chairs[nearest[:n], 4]
 
 
+def translate_1() -> float:
+    square = 4 / 10 ** (22.0 / 10)
+    return 10 * math.log10(4 / (2 * square))
+
+
+def translate_3(v: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    return v, v + v, v + v / n
+
+
+def translate_4(x: Tensor, truth: Tensor) -> Tensor:
+    root = torch.stack([(a - b).norm() / a.numel() ** 0.5 for a, b in zip(x, truth, strict=True)])
+    return 20 * torch.log10(2 / root)
+
+
+def translate_5(x0: Tensor, eps: Tensor, alpha_bar_t: Tensor, f: int) -> Tensor:
+    out = []
+    for x, e, a in zip(x0, eps, alpha_bar_t, strict=True):
+        _, H, W = x.shape
+        means = x.reshape(H // f, f, W // f, f).mean((1, 3))
+        given = torch.kron(means, torch.ones(f, f, dtype=x.dtype))
+        out.append(torch.cat([a**0.5 * x + (1 - a) ** 0.5 * e, given[None]]))
+    return torch.stack(out)
+
+
+def translate_6(v_hat: Tensor, xt: Tensor, alpha_bar_t: float) -> Tensor:
+    angle = math.acos(alpha_bar_t**0.5)
+    return math.cos(angle) * xt - math.sin(angle) * v_hat
+
+
+def translate_7(x: Tensor, y: Tensor) -> Tensor:
+    f = x.shape[2] // y.shape[2]
+    out = x.clone()
+    for i in range(y.shape[2]):
+        for j in range(y.shape[3]):
+            block = out[:, :, i * f : (i + 1) * f, j * f : (j + 1) * f]
+            block += (y[:, :, i, j] - block.mean((2, 3)))[..., None, None]
+    return out
+
+
+def translate_8(y: Tensor, x: Tensor, y_new: Tensor) -> Tensor:
+    # a mean of the pictures whose 49 numbers are near, made to fit
+    off = torch.cdist(y_new.flatten(1), y.flatten(1))
+    near = (-off.square() / 0.5).softmax(1)
+    mixed = (near @ x.flatten(1)).view(-1, *x.shape[1:])
+    return translate_7(mixed, y_new)
+
+
 RIGHT: dict[str, Callable[..., Any]] = {
     "ex-continuous-2": continuous_2,
     "ex-continuous-4": continuous_4,
@@ -755,6 +802,13 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "ex-restore-6": restore_6,
     "ex-restore-7": restore_7,
     "ex-restore-8": restore_8,
+    "ex-translate-1": translate_1,
+    "ex-translate-3": translate_3,
+    "ex-translate-4": translate_4,
+    "ex-translate-5": translate_5,
+    "ex-translate-6": translate_6,
+    "ex-translate-7": translate_7,
+    "ex-translate-8": translate_8,
     "ex-words-1": words_1,
     "ex-words-3": words_3,
     "ex-words-4": words_4,

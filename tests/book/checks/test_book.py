@@ -19,6 +19,7 @@ PAGES = {
     "unet": "04_unet.md",
     "training": "05_training.md",
     "restore": "09_change_fill_restore.md",
+    "translate": "13_picture_to_picture.md",
     "words": "10_words_to_pictures.md",
     "pixels": "11_which_pixel_is_what.md",
     "shapes": "12_shapes_in_space.md",

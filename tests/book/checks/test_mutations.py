@@ -58,6 +58,7 @@ OPEN_ENDED = {
     "ex-pixels-8": (0.4, "other weights, or a shift of all features: nearly the same classes"),
     "ex-restore-8": (0.4, "a constant factor of all weights, or more samples: the same shares"),
     "ex-words-10": (0.3, "another size or number of rounds of the pool: the same pieces"),
+    "ex-translate-8": (0.3, "another ridge: a linear map that is nearly as good"),
     "ex-shapes-9": (0.4, "another tolerance, or both signs of the difference: the same chairs"),
     "ex-kernel-10": (0.8, "the sign of symmetric noise, the dtype's rounding: the same shares"),
 }
