@@ -3,6 +3,7 @@
 from dmlib.book.widgets.base import InteractiveFigure, Prediction
 from dmlib.book.widgets.chain_vs_kernel import ChainVsKernel
 from dmlib.book.widgets.cloud_player import CloudCompletion, CloudPlayer
+from dmlib.book.widgets.divider import Divider
 from dmlib.book.widgets.forward_player import ForwardPlayer
 from dmlib.book.widgets.label_budget import LabelBudget
 from dmlib.book.widgets.particles import Particles
@@ -20,6 +21,7 @@ __all__ = [
     "ChainVsKernel",
     "CloudCompletion",
     "CloudPlayer",
+    "Divider",
     "ForwardPlayer",
     "InteractiveFigure",
     "LabelBudget",

@@ -64,12 +64,16 @@ function choice(model, key, { label, options }) {
   return h("label", null, rich(label, { class: "dmw-note" }), select);
 }
 
-/** Small pictures to choose from (radio buttons): `pictures` are arrays of values in [-1, 1]. */
-function thumbs(model, key, { label, pictures, names, side = 28 }) {
+/**
+ * Small pictures to choose from (radio buttons): `pictures` are arrays of values in [-1, 1], `side`
+ * pixels wide, and as high unless `height` says otherwise.
+ */
+function thumbs(model, key, { label, pictures, names, side = 28, height = side }) {
   const name = `dmw-${Math.random().toString(36).slice(2)}`;
   const inputs = [];
   const items = pictures.map((picture, i) => {
-    const canvas = h("canvas", { width: side, height: side, "aria-hidden": "true" });
+    const style = height !== side && `aspect-ratio:${side}/${height}`;
+    const canvas = h("canvas", { width: side, height, style, "aria-hidden": "true" });
     drawGrey(canvas, picture);
     const input = h("input", {
       type: "radio",
