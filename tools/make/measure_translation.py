@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--n", type=int, default=500, help="garments that are measured")
-    parser.add_argument("--samples", type=int, default=64, help="of which the mean is taken")
+    parser.add_argument("--samples", type=int, default=32, help="of which the mean is taken")
     given = parser.parse_args()
     task, n, samples = given.task, given.n, given.samples
     torch.set_num_threads(1)
@@ -141,7 +141,7 @@ def main() -> None:
         if name in ("regression", "DPS", f"mean of {samples}"):
             few = shown if name == "regression" else shown[:20]
             x = in_slices(lambda x, y, way=way: way(x, y).view(x.shape), few, TASKS[task](few))
-            arrays[name] = to_uint8(x)[:, 0].numpy()
+            arrays[name] = to_uint8(x).numpy()
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)

@@ -110,17 +110,15 @@ def train_regression(task: str, minutes: float) -> None:
         optimizer.step()
         ema.update(net)
         seen += loss.item() / GUESS_EVERY
-        if step % GUESS_EVERY:
-            continue
-        losses, seen, spent = [*losses, seen], 0.0, time.process_time() - begin
-        left = int((60 * minutes - spent) * step / spent)
-        config = replace(config, steps=step + max(1, left))
-        print(f"{task} regression step {step} of {config.steps} {losses[-1]:.4f}", flush=True)
-        if step % 1000 == 0 or left <= 0:
+        if step % GUESS_EVERY == 0:
+            losses, seen, spent = [*losses, seen], 0.0, time.process_time() - begin
+            left = max(1, int((60 * minutes - spent) * step / spent))
+            config = replace(config, steps=step + left)
+            print(f"{task} regression step {step} of {config.steps} {losses[-1]:.4f}", flush=True)
+        if step == config.steps:
             told = {"step": step, "cpu_seconds": round(time.process_time())}
             told |= {"train": asdict(config), "losses": [round(x, 5) for x in losses]}
             keep(f"{task}_regression", ema.net, told)
-        if left <= 0:
             return
 
 
