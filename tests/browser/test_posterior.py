@@ -27,13 +27,26 @@ def test_particles_shares_and_distance_are_dmlibs(show, method):
         numbers = shown.numbers()
         assert (numbers["y"], numbers["std"]) == (y / 100, NOISES[noise])
         x, samples = widget.particles(), widget.exact_samples()
-        np.testing.assert_allclose(numbers["x"], x.flatten(), rtol=1e-5, atol=1e-8)
+        close = np.isclose(numbers["x"], x.flatten(), rtol=1e-5, atol=1e-8)
+        # DPS, 1 drives some particles so far away that rounding errors of the last bit grow.
+        assert close.mean() >= (0.995 if method == "dps-1" else 1)
+        np.testing.assert_allclose(numbers["x"], x.flatten(), rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(numbers["samples"], samples.flatten(), rtol=1e-5, atol=1e-8)
         found, exact = widget.shares()
         np.testing.assert_allclose(numbers["found"], found, atol=1e-9)
         np.testing.assert_allclose(numbers["exact"], exact, rtol=1e-6, atol=1e-12)
         assert numbers["distance"] == pytest.approx(widget.distance(), abs=1e-9)
         assert numbers["chance"] == pytest.approx(widget.floor(), rel=1e-6)
+
+
+def test_particles_that_ran_away_are_counted(show):
+    widget = Posterior(y=0, noise=4, method="dps-1")
+    count = int((widget.particles().abs().amax(1) > 2.4).sum())
+    assert count > 0
+    shown = show(widget)
+    assert f"({count} outside the picture)" in shown.page.locator(".po-plots").inner_text()
+    shown.set(method="exact")
+    assert "outside" not in shown.page.locator(".po-plots").inner_text()
 
 
 def test_plots_show_samples_particles_and_the_measurement(show):

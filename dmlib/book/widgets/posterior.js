@@ -171,7 +171,7 @@ function render({ model, el }) {
       max: 200,
       format: (v) => number(v / 100, 2),
     });
-    const table = facts({ distance: "distance of the shares", chance: "by chance alone" });
+    const table = facts({ distance: "distance", chance: "by chance alone" });
     const verdict = h("p", { class: "dmw-verdict" });
     const name = h("span");
     model.allow("seed", (value) => Number.isInteger(value) && value >= 1);
@@ -179,11 +179,15 @@ function render({ model, el }) {
       h(
         "div",
         { class: "po-controls" },
-        choice(model, "method", { label: "Method", options: methods }),
         h(
-          "button",
-          { type: "button", onclick: () => put(model, "seed", (model.get("seed") % 99) + 1) },
-          "New particles",
+          "div",
+          { class: "dmw-row po-method" },
+          choice(model, "method", { label: "Method", options: methods }),
+          h(
+            "button",
+            { type: "button", onclick: () => put(model, "seed", (model.get("seed") % 99) + 1) },
+            "New particles",
+          ),
         ),
         line.node,
         slider(model, "noise", {
@@ -201,7 +205,7 @@ function render({ model, el }) {
       ),
       h("div", { class: "po-told" }, table.node, verdict),
       rich(
-        "Drag the line: it is the measured first coordinate, the band its noise. The percentages are the shares of the heaps; their distance is the total variation. Grey rings: the heaps of the data.",
+        "Drag the line: it is the measured first coordinate, the band its noise. The percentages are the shares of the heaps; the distance is the total variation between the two. Grey rings: the heaps of the data.",
         { class: "dmw-note" },
       ),
     );
@@ -227,6 +231,12 @@ function render({ model, el }) {
         .sort(([p], [q]) => q - p)
         .map(([share, at]) => `${percent(share)} at ${at.map((v) => number(v, 1)).join(", ")}`)
         .join("; ");
+    /** Particles that ran away are said to be there. */
+    const outside = (x) => {
+      const far = (i) => Math.max(Math.abs(x[2 * i]), Math.abs(x[2 * i + 1])) > EDGE;
+      const count = Array.from({ length: N }, (_, i) => far(i)).filter(Boolean).length;
+      return count ? ` (${count} outside the picture)` : "";
+    };
     const column = (x, d) => Array.from({ length: N }, (_, i) => x[2 * i + d]);
     const show = (plot, { x, shares, color, y, std }) => {
       const marks = [-2, -1, 0, 1, 2];
@@ -248,7 +258,7 @@ function render({ model, el }) {
       show(plots[1], { x, shares: found, color: "blue", y, std });
       name.replaceChildren(
         h("span", { class: "dmw-key", style: "color:var(--blue)" }),
-        `particles by: ${methods[method]}`,
+        `particles by: ${methods[method]}${outside(x)}`,
       );
       const told = `x measured as ${number(y, 2)} with noise ${std}`;
       plots[0].describe(`The exact posterior, ${told}: ${listed(exact)}`);
@@ -282,13 +292,12 @@ function render({ model, el }) {
 }
 
 const POSTERIOR_LAYOUT = `
-.po-controls { display:flex; flex-wrap:wrap; gap:calc(.5*var(--r)) calc(1.2*var(--r)); align-items:center; }
-.dmw .po-controls .dmw-slider { flex:1 1 calc(16*var(--r)); }
+.po-controls { display:grid; gap:calc(.4*var(--r)) calc(1.4*var(--r)); }
 .po-plots { display:grid; gap:calc(.8*var(--r)); grid-template-columns:minmax(0,1fr); } .po-plots > * { min-width:0; }
 .po-plots canvas { cursor:ew-resize; }
 .po-told { display:grid; gap:calc(.7*var(--r)); align-items:center; } .dmw .po-told .dmw-facts { grid-template-columns:1fr 1fr; }
 @container (min-width:32rem) { .po-plots { grid-template-columns:minmax(0,1fr) minmax(0,1fr); } }
-@container (min-width:40rem) { .po-told { grid-template-columns:minmax(0,1fr) minmax(0,1fr); } }
+@container (min-width:40rem) { .po-controls { grid-template-columns:1fr 1fr; } .po-method { grid-column:1 / -1; } .po-told { grid-template-columns:minmax(0,1fr) minmax(0,1fr); } }
 `;
 
 export default { render };

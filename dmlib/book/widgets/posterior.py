@@ -161,6 +161,7 @@ class Posterior(InteractiveFigure):
             y, std = float(known.y), known.std
             axes.axvspan(y - std, y + std, color="#b84300", alpha=0.15, lw=0)
             axes.axvline(y, color="#b84300", lw=1)
+            axes.scatter(*self._ring.means.T, s=150, fc="none", ec="#8a94a3")
             axes.scatter(*x.numpy().T, s=3, color=color)
             for place, share in zip(self._ring.means * 1.4, shares, strict=True):
                 if share >= 0.005:
@@ -168,9 +169,9 @@ class Posterior(InteractiveFigure):
             axes.set(xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE), aspect="equal", title=title)
 
     def _sentence(self) -> str:
+        std, method = NOISES[self.noise], METHODS[self.method]
         return (
-            f"x was measured as {self.y / 100:.2f} with noise {NOISES[self.noise]:g}; the shares of "
-            f"the heaps by the method “{METHODS[self.method]}” are {self.distance():.3f} from those "
-            f"of the exact posterior in total variation, {_N} exact samples about "
-            f"{self.floor():.3f}."
+            f"x was measured as {self.y / 100:.2f} with noise {std:g}; by the method “{method}” the "
+            f"shares of the heaps are {self.distance():.3f} from the exact ones in total "
+            f"variation, by chance alone about {self.floor():.3f}."
         )
