@@ -116,7 +116,7 @@ def test_reader_chooses_the_method_and_draws_new_particles(show):
     assert shown.get("seed") == 2
     assert shown.numbers()["x"] != before
     for method, name in METHODS.items():
-        shown.page.get_by_label("Method").select_option(name)
+        shown.page.get_by_label("Method", exact=True).select_option(name)
         shown.settle()
         assert shown.get("method") == method
         assert name in shown.page.locator("canvas").nth(1).get_attribute("aria-label")

@@ -27,45 +27,62 @@ function given(law, y, std) {
   return left.map((one) => ({ ...one, w: one.w - top - Math.log(sum) }));
 }
 
-/** E[x_0 | x_t] for such a law, into `out` as x, y, and the slope of its x over x_t in x and y. */
-function guesser(law) {
+/**
+ * E[x_0 | x_t] for such a law, into `out` as x, y, and with `slopes` the slope of its x over x_t in x
+ * and y. All of a walk runs anew at every frame: plain loops, nothing made in them.
+ */
+function guesser(law, slopes) {
   const K = law.length;
-  const share = new Float64Array(K);
-  const base = new Float64Array(K);
+  const make = () => new Float64Array(K);
+  const [mx, my, vx, vy] = [0, 1, 2, 3].map((i) =>
+    Float64Array.from(law, ({ m, v }) => [...m, ...v][i]),
+  );
+  const [share, base, cx, cy, Vx, Vy, pullX, pullY, hx] = Array.from({ length: 9 }, make);
+  const out = new Float64Array(4);
   return {
-    out: new Float64Array(4),
+    out,
     /** What does not depend on the point. */
     at(a, b) {
-      [this.a, this.b] = [a, b];
-      this.V = law.map(({ v }) => v.map((variance) => a * a * variance + b * b));
-      law.forEach(({ w }, k) => (base[k] = w - Math.log(this.V[k][0] * this.V[k][1]) / 2));
+      for (let k = 0; k < K; k++) {
+        [Vx[k], Vy[k]] = [a * a * vx[k] + b * b, a * a * vy[k] + b * b];
+        [cx[k], cy[k]] = [a * mx[k], a * my[k]];
+        [pullX[k], pullY[k]] = [(a * vx[k]) / Vx[k], (a * vy[k]) / Vy[k]];
+        base[k] = law[k].w - Math.log(Vx[k] * Vy[k]) / 2;
+      }
     },
     look(x, y) {
-      const { a, V, out } = this;
       let top = -Infinity;
       for (let k = 0; k < K; k++) {
-        const dx = x - a * law[k].m[0];
-        const dy = y - a * law[k].m[1];
-        share[k] = base[k] - (dx * dx) / (2 * V[k][0]) - (dy * dy) / (2 * V[k][1]);
+        const dx = x - cx[k];
+        const dy = y - cy[k];
+        share[k] = base[k] - (dx * dx) / (2 * Vx[k]) - (dy * dy) / (2 * Vy[k]);
         if (share[k] > top) top = share[k];
       }
       let sum = 0;
-      out.fill(0);
+      let ex = 0;
+      let ey = 0;
       for (let k = 0; k < K; k++) {
-        const { m, v } = law[k];
-        sum += share[k] = Math.exp(share[k] - top);
-        out[0] += share[k] * (m[0] + ((a * v[0]) / V[k][0]) * (x - a * m[0]));
-        out[1] += share[k] * (m[1] + ((a * v[1]) / V[k][1]) * (y - a * m[1]));
+        const off = share[k] - top;
+        share[k] = off < -40 ? 0 : Math.exp(off); // less is a rounding error of the sum
+        if (share[k] === 0) continue;
+        sum += share[k];
+        hx[k] = mx[k] + pullX[k] * (x - cx[k]);
+        ex += share[k] * hx[k];
+        ey += share[k] * (my[k] + pullY[k] * (y - cy[k]));
       }
-      out[0] /= sum;
-      out[1] /= sum;
+      out[0] = ex /= sum;
+      out[1] = ey / sum;
+      if (!slopes) return;
+      let sx = 0;
+      let sy = 0;
       for (let k = 0; k < K; k++) {
-        const { m, v } = law[k];
-        const pull = (a * v[0]) / V[k][0];
-        const off = m[0] + pull * (x - a * m[0]) - out[0];
-        out[2] += (share[k] / sum) * (pull - (off * (x - a * m[0])) / V[k][0]);
-        out[3] -= ((share[k] / sum) * (off * (y - a * m[1]))) / V[k][1];
+        if (share[k] === 0) continue;
+        const off = hx[k] - ex;
+        sx += share[k] * (pullX[k] - (off * (x - cx[k])) / Vx[k]);
+        sy -= (share[k] * (off * (y - cy[k]))) / Vy[k];
       }
+      out[2] = sx / sum;
+      out[3] = sy / sum;
     },
   };
 }
@@ -73,8 +90,10 @@ function guesser(law) {
 /** Where a method's walk ends: DDPM with dmlib's rules of the same names, from the same numbers. */
 function walked({ components, levels, method, y, std, noise, N }) {
   const law = prior(components);
-  const oracle = guesser(method === "exact" ? given(law, y, std) : law);
   const scale = method.startsWith("dps-") ? Number(method.slice(4)) : 0;
+  const pushes = method === "pigdm";
+  const oracle = guesser(method === "exact" ? given(law, y, std) : law, pushes || scale > 0);
+  const { out } = oracle;
   const x = noise.slice(0, 2 * N);
   for (let step = 0; step < levels.length - 1; step++) {
     const [[a, b], [a_prev, b_prev]] = [levels[step], levels[step + 1]];
@@ -88,10 +107,12 @@ function walked({ components, levels, method, y, std, noise, N }) {
     for (let i = 0; i < 2 * N; i += 2) {
       const z = 2 * N * (step + 1) + i;
       oracle.look(x[i], x[i + 1]);
-      let [gx, gy] = oracle.out;
-      const [, , sx, sy] = oracle.out;
+      let gx = out[0];
+      let gy = out[1];
+      const sx = out[2];
+      const sy = out[3];
       const misfit = y - gx;
-      if (method === "pigdm") {
+      if (pushes) {
         const push = ((b ** 2 / a) * misfit) / (r2 + std ** 2);
         gx += push * sx;
         gy += push * sy;
@@ -133,8 +154,12 @@ function render({ model, el }) {
   const sharesOf = (x) => {
     const found = new Array(components.length).fill(0);
     for (let i = 0; i < 2 * N; i += 2) {
-      const off = heapsAt.map(([mx, my]) => (x[i] - mx) ** 2 + (x[i + 1] - my) ** 2);
-      found[off.indexOf(Math.min(...off))] += 1 / N;
+      let [nearest, least] = [0, Infinity];
+      for (let k = 0; k < heapsAt.length; k++) {
+        const off = (x[i] - heapsAt[k][0]) ** 2 + (x[i + 1] - heapsAt[k][1]) ** 2;
+        if (off < least) [nearest, least] = [k, off];
+      }
+      found[nearest] += 1 / N;
     }
     return found;
   };
