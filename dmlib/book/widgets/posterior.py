@@ -30,12 +30,12 @@ METHODS = {
     "pigdm": "ΠGDM",
 }
 NOISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
-_N, _STEPS = 300, 60  # particles, and steps of DDPM
+_N, _STEPS = 200, 60  # particles as in the chapter, and steps of DDPM
 _EDGE = 2.4
 
 
 class Posterior(InteractiveFigure):
-    """300 particles walk to a ring of heaps of which the first coordinate was measured.
+    """200 particles walk to a ring of heaps of which the first coordinate was measured.
 
     The data are `ring_of_heaps`, its denoiser is exact, y = x + noise; the walk takes 60 steps of
     DDPM on the cosine schedule by a method of `dmlib.applications.inverse`. Beside it stand as many
@@ -103,7 +103,7 @@ class Posterior(InteractiveFigure):
         return prior, dps(ddpm(), known, scale=float(self.method.removeprefix("dps-")))
 
     def particles(self) -> Tensor:
-        """Where the method's walk ends, (300, 2) float64."""
+        """Where the method's walk ends, (200, 2) float64."""
         asked = (self.y, self.noise, self.method, self.seed)
         if self._known[0] != asked:
             self._known = (asked, self._walk())
@@ -118,7 +118,7 @@ class Posterior(InteractiveFigure):
         return x
 
     def exact_samples(self) -> Tensor:
-        """As many samples of the exact posterior, (300, 2) float64."""
+        """As many samples of the exact posterior, (200, 2) float64."""
         law, index = self.truth().posterior, np.arange(_N)
         below = law.weights[0].cumsum(0)
         # Uniform numbers of which no normal one of the walk is made.
