@@ -7,32 +7,6 @@ function psnr(levels, truth) {
   return 10 * Math.log10(4 / (sum / levels.length));
 }
 
-/** The pointer on the stage moves the divider; a finger that moves up or down scrolls the page. */
-function draggable(stage, input, move) {
-  let [from, sideways] = [null, false];
-  const follow = ({ clientX }) => {
-    const { left, width } = stage.getBoundingClientRect();
-    move(Math.round(clamp((100 * (clientX - left)) / width, 0, 100)));
-    input.focus({ preventScroll: true }); // the arrow keys go on from here
-  };
-  stage.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !event.isPrimary) return;
-    stage.setPointerCapture(event.pointerId);
-    // A finger may be about to scroll: the divider waits until it moves sideways, or is lifted.
-    [from, sideways] = [event, event.pointerType === "mouse"];
-    if (sideways) follow(event);
-  });
-  stage.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    sideways ||= Math.abs(event.clientX - from.clientX) > Math.abs(event.clientY - from.clientY);
-    if (sideways) follow(event);
-  });
-  stage.addEventListener("pointerup", (event) => from && follow(event));
-  for (const end of ["pointerup", "pointercancel"])
-    stage.addEventListener(end, () => (from = null));
-  stage.addEventListener("mousedown", (event) => event.preventDefault()); // it would take the focus
-}
-
 function render({ model, el }) {
   const { versions, truth, pictures, levels: packed } = model.get("_data");
   const levels = unpack(packed);
@@ -99,7 +73,10 @@ function render({ model, el }) {
         h("div", { class: "dv-side" }, pictures.length > 1 && chosen, table?.node, verdict),
       ),
     );
-    draggable(stage, handle.input, (position) => put(model, "position", position));
+    draggable(stage, handle.input, ({ clientX }) => {
+      const { left, width } = stage.getBoundingClientRect();
+      put(model, "position", Math.round(clamp((100 * (clientX - left)) / width, 0, 100)));
+    });
 
     const dB = (value) => `${number(value, 2)}\u00a0dB`;
     /** What is printed of a side: the truth has no distance from itself. */

@@ -106,10 +106,10 @@ class Divider(InteractiveFigure):
         left, right = self.shown()
         height, width = left.shape
         at = width * self.position / 100
-        notes = ["" if told is None else f"\nPSNR: {told}" for told in self._told()]
+        notes = [told and f"\nPSNR: {told}" for told in self._told()]
         titles = [self.names[i] + note for i, note in zip(self._sides(), notes, strict=True)]
         views = ([left], [left, right], [right])
-        middle = "divided" + "\n" * bool(notes[0])
+        middle = "divided" + "\n" * any(notes)
         axes = figure.subplots(1, 3)
         for ax, layers, title in zip(axes, views, (titles[0], middle, titles[1]), strict=True):
             for i, picture in enumerate(layers):
@@ -127,19 +127,19 @@ class Divider(InteractiveFigure):
     def _sides(self) -> tuple[int, int]:
         return self.left, self.right
 
-    def _told(self) -> list[str | None]:
-        """The PSNR of both sides in words, each None without a truth."""
+    def _told(self) -> list[str]:
+        """The PSNR of both sides in words; nothing for the truth itself, or without one."""
         found = self.psnr()
         if found is None:
-            return [None, None]
+            return ["", ""]
         return [
-            "the truth" if side == self._truth else f"{value:.2f} dB".replace("inf", "∞")
+            "" if side == self._truth else f"{value:.2f} dB".replace("inf", "∞")
             for side, value in zip(self._sides(), found, strict=True)
         ]
 
     def _sentence(self) -> str:
         left, right = (
-            f"“{self.names[side]}”" + (f" (PSNR {told})" if told and side != self._truth else "")
+            f"“{self.names[side]}”" + (f" (PSNR {told})" if told else "")
             for side, told in zip(self._sides(), self._told(), strict=True)
         )
         return (

@@ -138,6 +138,33 @@ function player(model, key, { min, max, seconds, onStop }) {
   return button;
 }
 
+/**
+ * What is dragged sideways on `node`, with the mouse or a finger, and by keys on `input`: `move` gets
+ * the pointer's events. A finger that moves up or down scrolls the page.
+ */
+function draggable(node, input, move) {
+  let [from, sideways] = [null, false];
+  const follow = (event) => {
+    move(event);
+    input.focus({ preventScroll: true }); // the arrow keys go on from here
+  };
+  node.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !event.isPrimary) return;
+    node.setPointerCapture(event.pointerId);
+    // A finger may be about to scroll: nothing moves until it goes sideways, or is lifted.
+    [from, sideways] = [event, event.pointerType === "mouse"];
+    if (sideways) follow(event);
+  });
+  node.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    sideways ||= Math.abs(event.clientX - from.clientX) > Math.abs(event.clientY - from.clientY);
+    if (sideways) follow(event);
+  });
+  node.addEventListener("pointerup", (event) => from && follow(event));
+  for (const end of ["pointerup", "pointercancel"]) node.addEventListener(end, () => (from = null));
+  node.addEventListener("mousedown", (event) => event.preventDefault()); // it would take the focus
+}
+
 /** A row of named numbers; `set({name: text})` fills it. `entries` is {name: label}. */
 function facts(entries) {
   const cells = {};
