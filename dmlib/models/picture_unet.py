@@ -34,7 +34,7 @@ class PictureUNet(nn.Module):
 
     @property
     def null(self) -> Tensor:
-        """What is laid beside xt where nothing is given, (given, H, W): mid-grey."""
+        """Mid-grey of (given, H, W), laid beside xt where nothing is given."""
         _, height, width = self.config.shape
         return self.unet.stem.weight.new_zeros(self.given, height, width)
 
