@@ -6,6 +6,7 @@ from dmlib.book.widgets.cloud_player import CloudCompletion, CloudPlayer
 from dmlib.book.widgets.forward_player import ForwardPlayer
 from dmlib.book.widgets.label_budget import LabelBudget
 from dmlib.book.widgets.particles import Particles
+from dmlib.book.widgets.paths import Paths
 from dmlib.book.widgets.quick_quiz import QuickQuiz
 from dmlib.book.widgets.reverse_player import ReversePlayer
 from dmlib.book.widgets.reverse_posterior import ReversePosterior
@@ -24,6 +25,7 @@ __all__ = [
     "InteractiveFigure",
     "LabelBudget",
     "Particles",
+    "Paths",
     "Prediction",
     "QuickQuiz",
     "ReversePlayer",
