@@ -4,12 +4,14 @@ import base64
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 import traitlets
 from torch.testing import assert_close
 
 from dmlib.book.widgets import Paths
+from dmlib.book.widgets.rng import normal
 from dmlib.continuous import DiffusionPath, GrowingNoise, StraightPath, euler, velocity_from_guess
 from dmlib.oracle import MixtureOracle
 from dmlib.sampling import sample
@@ -66,6 +68,7 @@ def test_curves_are_trajectories_and_lines_are_held_pairs(path):
     ends = torch.linalg.lstsq(torch.stack((a, b), 1), lines).solution  # x_0 and eps of each pair
     assert_close(torch.stack((a, b), 1) @ ends, lines)
     assert_close(ends[0], lines[0])
+    assert_close(ends[1], torch.from_numpy(normal(2, np.arange(30))))
 
 
 @every_path
