@@ -9,10 +9,10 @@ REPORT = Path(__file__).resolve().parents[2] / "reports" / "widgets.json"
 KEYS = ("ArrowLeft", "PageDown", "Home", "End")
 
 
-def slider_moves_the_picture(shown, key, label, *, drag, keys=KEYS):
+def slider_moves_the_picture(shown, key, label, *, drag, keys=KEYS, plot=0):
     """State, picture and its sentence follow the mouse (between shares of the track) and keys."""
     slider = shown.page.get_by_role("slider", name=label, exact=True)
-    canvas = shown.page.locator(".dmw-body canvas[role=img]").first
+    canvas = shown.page.locator(".dmw-body canvas[role=img]").nth(plot)
     seen = [(shown.get(key), shown.pixels(canvas), canvas.get_attribute("aria-label"))]
 
     def look():

@@ -241,3 +241,25 @@ def test_eq_tilted():
         gap[t] = (-guess.eps_hat[:, 0] / b - score_of_tilted(GRID[10:31], t)).abs().max()
     assert gap[5] < 0.02
     assert gap[500] > 0.2
+
+
+def test_eq_picture_bits():
+    """Of a grey level, by integration: the bound holds, and is reached where q is the posterior."""
+    levels = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    x1 = torch.linspace(-5, 5, 4001, dtype=torch.float64)
+    dx = x1[1] - x1[0]
+    p = 0.4 * normal(x1, -0.9, 0.5) + 0.6 * normal(x1, 0.6, 0.8)  # any density of x_1
+    fit = normal(x1[:, None], levels, 0.6)
+    level_given = fit / fit.sum(1, keepdim=True)  # P(x_0 | x_1)
+    for k, x0 in enumerate(levels):
+        true = (p * level_given[:, k]).sum() * dx  # P(x_0)
+        exact = p * level_given[:, k] / true
+        for q, gap in ((normal(x1, 0.9 * x0, 0.4), 1e-3), (exact, 0.0)):
+            inside = -level_given[:, k].log() + q.log() - p.log()
+            bound = (q * inside).nan_to_num().sum() * dx
+            assert bound >= -true.log() + gap - 1e-9
+        assert_close(bound, -true.log(), atol=1e-9, rtol=0)
+
+
+def normal(x: torch.Tensor, mean: float | torch.Tensor, std: float) -> torch.Tensor:
+    return torch.exp(-(((x - mean) / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))

@@ -2,16 +2,6 @@
 
 const CLEAR = 1.5; // times what chance alone gives: from here on the marginals are called wrong
 
-/** a_s, b_s and beta(s) of dmlib.continuous.DiffusionPath. */
-function levels([beta_0, beta_1], s) {
-  const integral = beta_0 * s + ((beta_1 - beta_0) * s * s) / 2;
-  return {
-    a: Math.exp(-integral / 2),
-    b: Math.sqrt(-Math.expm1(-integral)),
-    beta: beta_0 + s * (beta_1 - beta_0),
-  };
-}
-
 /**
  * All particles at all times, [step][particle][x, y] flat, slot 0 the noise: dmlib.continuous.euler
  * with dmlib.MixtureOracle, [weight, x, y, std] each. The churn slider runs all of it anew at every
@@ -101,17 +91,18 @@ function render({ model, el }) {
   };
   /** Of x or y: the exact law's components, and of each bin the particles' share and the exact one. */
   const marginal = (x, axis, a, b) => {
-    const law = components.map((c) => [c[0], a * c[1 + axis], (a * c[3]) ** 2 + b * b]);
+    const law = mixed(
+      components.map((c) => [c[0], c[1 + axis], c[3] ** 2]),
+      a,
+      b,
+    );
     const found = new Array(BINS + 2).fill(0);
     for (let i = axis; i < size; i += 2)
       found[clamp(Math.floor((x[i] + EDGE) / BIN), -1, BINS) + 1] += 1 / N;
-    const below = Array.from({ length: BINS + 1 }, (_, i) =>
-      law.reduce((sum, [w, m, v]) => sum + w * normalCdf((i * BIN - EDGE - m) / Math.sqrt(v)), 0),
-    );
+    const below = Array.from({ length: BINS + 1 }, (_, i) => shareBelow(law, i * BIN - EDGE));
     const exact = [...below, 1].map((value, i) => value - (below[i - 1] ?? 0));
     return { law, found, exact };
   };
-  const apart = (p, q) => p.reduce((sum, value, i) => sum + Math.abs(value - q[i]), 0) / 2;
   /** The mean distance of N exact samples. */
   const byChance = (exact) =>
     (exact.reduce((sum, p) => sum + Math.sqrt(Math.max(0, p * (1 - p))), 0) *
@@ -187,8 +178,7 @@ function render({ model, el }) {
     );
 
     const xs = Array.from({ length: 141 }, (_, i) => -EDGE + (i * EDGE) / 70);
-    const densityOf = (law) =>
-      xs.map((x) => law.reduce((sum, [w, m, v]) => sum + w * gaussian(x, m, v), 0));
+    const curve = (law) => xs.map((x) => densityOf(law, x));
     const column = (flat, d) => Array.from({ length: flat.length / 2 }, (_, i) => flat[2 * i + d]);
     const draw = () => {
       const { churn, steps, step, s, x, sides, distance, chance } = now();
@@ -212,7 +202,7 @@ function render({ model, el }) {
       plot.describe(`${state}; ${PATHS} paths, ${churn ? "jagged" : "smooth"}`);
       hists.forEach((axes, axis) => {
         const { law, found } = sides[axis];
-        const density = densityOf(law);
+        const density = curve(law);
         axes.begin({ xlim: [-EDGE, EDGE], ylim: [0, 1.2 * Math.max(...density)], yticks: [] });
         axes.bars(
           -EDGE,
@@ -243,7 +233,7 @@ function render({ model, el }) {
         step,
         paths: Array.from(paths),
         x: Array.from(x),
-        sides: sides.map(({ found, exact, law }) => ({ found, exact, density: densityOf(law) })),
+        sides: sides.map(({ found, exact, law }) => ({ found, exact, density: curve(law) })),
         distance,
         chance,
       };

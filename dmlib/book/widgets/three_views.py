@@ -43,6 +43,7 @@ class ThreeViews(InteractiveFigure):
     """
 
     _module = "three_views.js"
+    _parts = ("continuous_parts.js",)
     churn = traitlets.Float(0.0, min=0.0, max=1.5).tag(sync=True)
     steps = traitlets.Enum(STEPS, 25).tag(sync=True)
     time = traitlets.Int(0, min=0, max=100).tag(sync=True)
