@@ -7,8 +7,8 @@ from dmlib.book.widgets.divider import Divider
 from dmlib.book.widgets.forward_player import ForwardPlayer
 from dmlib.book.widgets.label_budget import LabelBudget
 from dmlib.book.widgets.particles import Particles
-from dmlib.book.widgets.posterior import Posterior
 from dmlib.book.widgets.paths import Paths
+from dmlib.book.widgets.posterior import Posterior
 from dmlib.book.widgets.quick_quiz import QuickQuiz
 from dmlib.book.widgets.reverse_player import ReversePlayer
 from dmlib.book.widgets.reverse_posterior import ReversePosterior
@@ -28,8 +28,8 @@ __all__ = [
     "InteractiveFigure",
     "LabelBudget",
     "Particles",
-    "Posterior",
     "Paths",
+    "Posterior",
     "Prediction",
     "QuickQuiz",
     "ReversePlayer",
