@@ -93,7 +93,9 @@ function render({ model, el }) {
           ? `“${versions[off[0]]}” does not differ from the truth in any grey level.`
           : `The PSNR of “${versions[off[0]]}” is ${dB(decibels)}. More would be nearer to the truth.`;
       }
-      if (against[0] === against[1]) return "By PSNR both are equally far from the truth.";
+      // As printed: a lead of 0.00 dB is none. (Infinity - Infinity is no number.)
+      if (!(Math.abs(against[0] - against[1]) >= 0.005))
+        return "By PSNR both are equally far from the truth.";
       const [near, far] = against[0] > against[1] ? [left, right] : [right, left];
       const lead = dB(Math.abs(against[0] - against[1]));
       return `By PSNR “${versions[near]}” is nearer to the truth than “${versions[far]}”, by ${lead}.`;
