@@ -78,7 +78,8 @@ def outline(x: Tensor, edge: float = EDGE) -> Tensor:
     if x.shape[1] != 1:
         raise ValueError(f"x must have shape (B, 1, H, W), got {tuple(x.shape)}")
     across = x.new_tensor([[1.0, 2.0, 1.0]]).T @ x.new_tensor([[-1.0, 0.0, 1.0]]) / 8
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    tall = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)  # the border once more
+    padded = torch.cat([tall[..., :1], tall, tall[..., -1:]], 3)
     slopes = F.conv2d(padded, torch.stack([across, across.T])[:, None])  # (B, 2, H, W)
     return torch.where(slopes.norm(dim=1, keepdim=True) > edge, 1.0, -1.0).to(x.dtype)
 

@@ -403,7 +403,7 @@ const LAYOUT = `
 .pt-handle { position:absolute; width:28px; height:28px; margin:-14px 0 0 -14px; display:grid; place-items:center; cursor:ns-resize; touch-action:none; border-radius:50%; }
 .pt-handle::before { content:""; width:14px; height:14px; border-radius:50%; background:var(--panel); border:3px solid var(--green); }
 .pt-handle:focus-visible { outline:3px solid var(--blue); outline-offset:-2px; }
-@container (min-width:40rem) { .pt-main { grid-template-columns:minmax(0,calc(29*var(--r))) minmax(calc(15*var(--r)),1fr); } }
+@container (min-width:40rem) { .pt-main { grid-template-columns:minmax(0,calc(29*var(--r))) minmax(calc(19*var(--r)),1fr); } }
 `;
 
 export default { render };

@@ -35,6 +35,7 @@ def test_wrong_answers_made_by_rule_are_explained_and_do_not_pass():
             passed.append((exercise.id, name))
     # at(table, t, x) takes only the dtype of x; q, k and v have the same length.
     harmless = {("ex-reverse-7", "at("), ("ex-unet-8", "v.shape[-1]")}
+    harmless |= {("ex-words-4", "math.sqrt(k.shape[-1])")}
     assert not [p for p in passed if not any(p[0] == e and w in p[1] for e, w in harmless)]
     judged = sum(counts.values()) - counts["passed"] - counts["error"]
     assert judged >= 150

@@ -43,8 +43,7 @@ PEAK = Function(
         Mistake(
             "the range is taken for 1",
             lambda x, y: 10 * torch.log10(1 / _square(x, y)),
-            "From -1 to 1 it is 2, and its square is 4. (For pictures in [0, 1] you would be "
-            "right.)",
+            "From -1 to 1 it is 2, and its square is 4. For pictures in [0, 1] you would be right.",
         ),
         Mistake(
             "the range is not squared",
@@ -134,8 +133,8 @@ INPUT = Function(
         Mistake(
             "what is given comes first",
             lambda x, e, bar, f: _two(_enlarged(F.avg_pool2d(x, f), f), _xt(x, e, bar)),
-            "The statement wants x_t first. (Another order would do as well, if training and "
-            "sampling agree.)",
+            "The statement wants x_t first. Another order would do as well, if training and "
+            "sampling agree.",
         ),
         Mistake(
             "y is noised, too",
