@@ -26,7 +26,7 @@ quick: env  ## the core's tests in half a minute, without the book
 
 test: book  ## lint, unit, notebook and browser tests
 	$(BIN)/python tools/build/chromium.py && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tools/build/javascript.py
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not times" && $(BIN)/python -m pytest -m times
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not times" && $(BIN)/python -m pytest -m times
 
 bench: env  ## speed against other libraries, into reports/
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python tools/bench/bench.py

@@ -1,7 +1,4 @@
-"""Three test processes on two cores, since they often wait (for a browser, a kernel).
-
-Each computes with one thread, or they wait for each other, too.
-"""
+"""Two test processes on two cores: each computes with one thread, or they wait for each other."""
 
 import os
 

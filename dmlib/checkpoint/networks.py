@@ -230,12 +230,13 @@ def load_words(path: Path | str = ASSETS / "words_unet.safetensors") -> tuple[Ne
 
 
 def load_pictures(
-    path: Path | str = ASSETS / "larger_unet.safetensors",
+    path: Path | str = ASSETS / "super_resolution_unet.safetensors",
 ) -> tuple[NetDenoiser, Card]:
     """As `load_unet`, for a `PictureUNet`, which is shown a picture; one that comes with dmlib.
 
     Args:
-        path: ends in .safetensors; of those in dmlib/assets, larger_unet or drawn_unet.
+        path: ends in .safetensors; of those in dmlib/assets, super_resolution_unet or
+            outlines_unet.
     """
     checkpoint = read(path)
     try:

@@ -135,12 +135,12 @@ def test_block_posterior_refuses_what_is_no_block_mean():
         block_posterior(garment_mixture(), torch.zeros(1, 1, 5, 7))
 
 
-@pytest.mark.parametrize("task", ["larger", "drawn"])
+@pytest.mark.parametrize("task", ["super_resolution", "outlines"])
 def test_shipped_networks_answer_as_their_cards_say(task):
     """On 100 garments: PSNR of the first guess and of samples within 0.5 dB of the card's."""
     model, card = load_pictures(ASSETS / f"{task}_unet.safetensors")
     x = to_unit(unseen_garments()).view(-1, 1, 28, 28)
-    given = outline(x) if task == "drawn" else enlarged(shrunk(x))
+    given = outline(x) if task == "outlines" else enlarged(shrunk(x))
     guess = first_guess(model, given, generator=generator()).clamp(-1, 1)
     sample = translate(model, given, generator=generator(), times=20)
     table = card["measured"]["table"]

@@ -160,7 +160,7 @@ EVERY = os.environ.get("DMLIB_EVERY_NOTEBOOK") == "1"
 
 @pytest.mark.notebooks
 def test_all_cells_of_the_training_notebook_run(machine):
-    if machine != "t4" and not EVERY:
+    if machine == "a100" and not EVERY:
         pytest.skip("asked for by DMLIB_EVERY_NOTEBOOK=1, every week; the scenes run on it always")
     notebook = ROOT / "notebooks" / "05_training.ipynb"
     *failed, ran = emulate("notebooks.py", machine, str(notebook)).splitlines()

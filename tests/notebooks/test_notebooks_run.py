@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Those that need the most of the wheel: widgets, weights, recordings, the grader.
 ON_EVERY_PUSH = {
-    "00_introduction", "10_words_to_pictures", "11_which_pixel_is_what",
+    "00_introduction", "05_training", "10_words_to_pictures", "11_which_pixel_is_what",
     "12_shapes_in_space", "13_picture_to_picture", "teaching",
 }  # fmt: skip
 

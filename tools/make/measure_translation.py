@@ -1,7 +1,7 @@
 """How good are the networks that are shown a picture? Figures, cards, and weights to ship.
 
-    python tools/make/measure_translation.py larger
-    python tools/make/measure_translation.py drawn
+    python tools/make/measure_translation.py super_resolution
+    python tools/make/measure_translation.py outlines
 
 On 500 garments of the test split, with the weights as they are shipped (float16). Writes
 dmlib/assets/<task>_unet.safetensors with its card, and <task>_run.npz, what the regression twin
@@ -67,7 +67,7 @@ def ways_of(task: str, net: PictureUNet, twin: PictureUNet, n: int) -> dict[str,
         "one sample": sample,
         f"mean of {n}": lambda x, y: sum(sample(x, y) for _ in range(n)) / n,
     }
-    if task == "larger":
+    if task == "super_resolution":
         plain, mixture = clipped(load_shipped()[0]), garment_mixture()
 
         def pushed(x: Tensor, y: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def main() -> None:
             "recognised": round(score.recognised, 3),
             "cpu_seconds": round(spent, 1),
         }
-        if task == "larger":
+        if task == "super_resolution":
             off = shrunk(x) - shrunk(truth)
             table[name]["off the blocks"] = round(float(off.square().mean().sqrt()), 4)
         else:

@@ -1,10 +1,10 @@
 """Train a network that is shown a picture, for a given time of one core.
 
-    python tools/make/train_translation.py larger --minutes 35              7 x 7 to 28 x 28
-    python tools/make/train_translation.py larger --minutes 9 --regression    its twin, one guess
-    python tools/make/train_translation.py drawn --minutes 35               outlines to garments
-    python tools/make/train_translation.py drawn --minutes 9 --regression
-    python tools/make/measure_translation.py                                figures, cards, weights
+    python tools/make/train_translation.py super_resolution --minutes 35       7 x 7 to 28 x 28
+    python tools/make/train_translation.py super_resolution --minutes 9 --regression    its twin
+    python tools/make/train_translation.py outlines --minutes 35            outlines to garments
+    python tools/make/train_translation.py outlines --minutes 9 --regression
+    python tools/make/measure_translation.py TASK                        figures, card, weights
 
 All 60,000 training pictures of Fashion-MNIST (Debian's package, or downloaded), every other one
 mirrored. The twin has the same layers and hears t = T and a grey x_T: it answers the mean of what
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "translation"
 NET = UNetConfig(image_size=28, channels=1, widths=(40, 72), blocks=1, emb_dim=80, patch=2)
 T, BATCH, SEED, GUESS_EVERY = 1000, 32, 0, 50
-TASKS = {"larger": lambda x: enlarged(shrunk(x)), "drawn": outline}
+TASKS = {"super_resolution": lambda x: enlarged(shrunk(x)), "outlines": outline}
 CONFIG = TrainConfig(
     steps=25_000,
     learning_rate=1.2e-3,

@@ -50,7 +50,7 @@ QUESTIONS = (
             ),
             Option(
                 "That it may be right: exact samples have twice the square error",
-                "If it lost less, its samples would vary too little.",
+                "If it lost less, its samples would vary too little, or around a wrong mean.",
                 right=True,
             ),
             Option(
